@@ -1,0 +1,1 @@
+"""The service around the agents: commands, configuration, brokers, metrics and the terminal view."""

@@ -1,0 +1,1 @@
+"""The commands of sepsis-monitor, one module each."""
