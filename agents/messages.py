@@ -1,0 +1,172 @@
+"""Every message of the contract as a typed struct: what the topics carry, field by field.
+
+Readers ignore fields they do not know; writers send exactly these. Times are RFC 3339 with an offset. Units are in the
+names or here: heart_rate and respiratory_rate /min, temperature °C, oxygen_saturation %, pressures mmHg, ages in
+minutes unless a name says otherwise. Within a major version fields are only added, always optional.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "ADMISSION_TYPE",
+    "ALERT_TYPE",
+    "OBSERVATION_TYPE",
+    "SCHEMA_VERSION",
+    "SCORE_TYPE",
+    "STAY_TYPE",
+    "Admission",
+    "AlertEvent",
+    "ClosedStep",
+    "Identity",
+    "Observation",
+    "Reading",
+    "Reason",
+    "RiskScore",
+    "SourcePosition",
+]
+
+SCHEMA_VERSION = 1
+
+# CloudEvents types. A gateway need not send one: a record in the observations topic without ce_type is an observation.
+OBSERVATION_TYPE = "org.sepsis-monitor.vitals.observed.v1"
+ADMISSION_TYPE = "org.sepsis-monitor.stays.admission.v1"
+STAY_TYPE = "org.sepsis-monitor.stays.appended.v1"  # an admission event, checked and appended to the patient's log
+SCORE_TYPE = "org.sepsis-monitor.risk.scored.v1"
+ALERT_TYPE = "org.sepsis-monitor.alerts.{transition}.v1"
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False):
+    """One observation of one or more vital signs of one patient (vitals.observations.v1)."""
+
+    patient_id: str
+    time: str
+    event_id: str | None = None
+    heart_rate: float | None = None
+    respiratory_rate: float | None = None
+    temperature: float | None = None
+    oxygen_saturation: float | None = None
+    systolic_bp: float | None = None
+    diastolic_bp: float | None = None
+    mean_arterial_pressure: float | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+class Admission(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the ADT feed says of a stay (stays.admissions.v1); appended to the patient's log in the same form.
+
+    `time` is when it happened. `admitted` is the stay's start (default: `time` of the admitted event): steps count from
+    it. `stay_id` defaults to the patient id with the stay's number. `hospital_admitted` is when the patient came to the
+    hospital, before or after the start of this stay. `into` names the patient that goes on when two are merged.
+    """
+
+    patient_id: str
+    type: Literal["admitted", "updated", "transferred", "discharged", "merged"]
+    time: str
+    event_id: str | None = None
+    stay_id: str | None = None
+    admitted: str | None = None
+    age: float | None = None  # years
+    sex: Literal["female", "male", "unknown"] | None = None
+    unit: str | None = None
+    bed: str | None = None
+    unit_type: Literal["medical", "surgical", "unknown"] | None = None
+    hospital_admitted: str | None = None
+    into: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+class SourcePosition(msgspec.Struct, frozen=True, gc=False):
+    """Where in the observations topic the record stands that decided."""
+
+    partition: int
+    offset: int
+
+
+class Identity(msgspec.Struct, frozen=True, gc=False):
+    """A model or a policy, by name, version and the digest of its content."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class ClosedStep(msgspec.Struct, frozen=True, gc=False):
+    """The final risk of a step that has closed."""
+
+    step: int
+    risk: float
+
+
+class RiskScore(msgspec.Struct, frozen=True, gc=False):
+    """The latest risk of a patient (risk.scores.v1).
+
+    `risk` is provisional, over the open step `step`; `closed` has every step that closed since the score before.
+    `ended` marks the last score of a stay.
+    """
+
+    patient_id: str
+    stay_id: str
+    time: str
+    step: int
+    risk: float
+    closed: list[ClosedStep]
+    assessable: bool
+    ages_minutes: dict[str, int]
+    news2_partial: int
+    qsofa_partial: int
+    sirs_partial: int
+    model: Identity
+    source: SourcePosition
+    ended: bool = False
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """A vital sign as it was last known when an alert moved."""
+
+    value: float
+    age_minutes: int
+
+
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """How much a vital sign's value of the open step moved the risk, in log-odds; positive means towards sepsis."""
+
+    vital_sign: str
+    contribution: float
+
+
+class AlertEvent(msgspec.Struct, frozen=True, gc=False):
+    """One transition in the life of an alert (alerts.events.v1), and the alert as it stands (alerts.state.v1).
+
+    `alert_id` is uuid5 of stay, detector and episode; `event_id` is uuid5 of alert and sequence. A replay or a crash
+    repeats both. Everything but `published_at` is a function of the patient's log.
+    """
+
+    alert_id: str
+    event_id: str
+    sequence: int
+    transition: Literal["raised", "updated", "escalated", "acknowledged", "snoozed", "resolved", "expired"]
+    state: Literal["active", "ended"]
+    kind: Literal["sepsis_risk", "monitoring_lost", "cannot_assess"]
+    source: Literal["physiological", "technical"]
+    priority: Literal["low", "medium", "high"]
+    patient_id: str
+    stay_id: str
+    unit: str | None
+    bed: str | None
+    occurred_at: str
+    published_at: str
+    risk: float
+    threshold: float
+    cause: str  # one plain sentence: why this transition
+    vital_signs: dict[str, Reading]
+    reasons: list[Reason]
+    news2_partial: int
+    qsofa_partial: int
+    sirs_partial: int
+    model: Identity
+    policy: Identity
+    log: SourcePosition
