@@ -1,0 +1,241 @@
+"""Model artefacts: a folder with `model.safetensors` and `manifest.json`, checked before a number comes out of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from models.features import FEATURE_NAMES
+from models.lstm import WEIGHT_GRID, Weights
+from models.manifest import SCHEMA_VERSION, Assessable, Calibration, GoldenStay, Layout, Manifest, Scale, Thresholds
+from models.stay_model import StayModel, StepInput
+from models.vital_signs import N_VITAL_SIGNS, VITAL_SIGNS
+
+__all__ = ["ArtifactError", "Description", "load_model", "save_model", "shipped_models", "untrained_model"]
+
+_SHIPPED = Path(__file__).parent / "artifacts"
+_WEIGHTS_FILE = "model.safetensors"
+_MANIFEST_FILE = "manifest.json"
+_GOLDEN_TOLERANCE = 1e-4  # of a logit: another processor's tanh may differ in its last bit, a wrong layout far more
+_GOLDEN_STEPS = 16
+
+
+class ArtifactError(ValueError):
+    """An artefact is missing, damaged or of another layout: the message names the folder and what to do."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a manifest says beside what follows from the weights."""
+
+    name: str
+    version: str
+    scaling: dict[str, Scale]
+    calibration: Calibration
+    thresholds: Thresholds
+    assessable: Assessable
+    training: dict[str, object]
+    metrics: dict[str, object]
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Return the names of the artefacts that come with the package."""
+    return tuple(sorted(folder.parent.name for folder in _SHIPPED.glob(f"*/{_MANIFEST_FILE}")))
+
+
+def load_model(name_or_folder: str) -> StayModel:
+    """Return the artefact that is shipped under a name, or that lies in a folder.
+
+    Raises ArtifactError where there is none, where the weights are not those of the manifest, where the layout is not
+    this program's, or where the made-up stays of the manifest do not give the logits written there.
+    """
+    folder = _SHIPPED / name_or_folder if name_or_folder in shipped_models() else Path(name_or_folder)
+    if not folder.is_dir():
+        msg = (
+            f"No model {name_or_folder!r}: give a folder, or one of {', '.join(shipped_models()) or '(none shipped)'}."
+        )
+        raise ArtifactError(msg)
+    encoded, data = _read(folder / _MANIFEST_FILE), _read(folder / _WEIGHTS_FILE)
+    manifest = _manifest(folder, encoded)
+    if hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
+        msg = f"{folder}: the weights are not those of the manifest (digest differs); copy both files again."
+        raise ArtifactError(msg)
+    model = StayModel(manifest, "sha256:" + hashlib.sha256(encoded).hexdigest(), _weights(folder, data, manifest))
+    for golden in manifest.golden:
+        if np.abs(_golden_logits(model, golden) - np.array(golden.logits)).max() > _GOLDEN_TOLERANCE:
+            msg = f"{folder}: the model does not give the results its manifest promises; train or copy it again."
+            raise ArtifactError(msg)
+    return model
+
+
+def save_model(folder: Path, weights: Weights, description: Description) -> StayModel:
+    """Write an artefact into a folder, made where missing, and return it as `load_model` reads it back.
+
+    Weights are rounded to the grid. Raises ArtifactError where their sums would not be exact.
+    """
+    model, encoded, data = _build(weights, description)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _WEIGHTS_FILE).write_bytes(data)
+    (folder / _MANIFEST_FILE).write_bytes(encoded)
+    loaded = load_model(str(folder))
+    if loaded.digest != model.digest:
+        msg = f"{folder}: what was written is not what is read back."
+        raise ArtifactError(msg)
+    return loaded
+
+
+def untrained_model(seed: int = 0, hidden: int = 64) -> StayModel:
+    """Return a model with random weights, of the same cost and layout as a trained one: for tests and benchmarks."""
+    rng = np.random.default_rng(seed)
+    spread = 1.0 / np.sqrt(hidden)
+
+    def draw(*shape: int) -> NDArray[np.float32]:
+        return rng.uniform(-spread, spread, shape).astype(np.float32)
+
+    weights = Weights(
+        inputs=draw(4 * hidden, len(FEATURE_NAMES)),
+        recurrent=draw(4 * hidden, hidden),
+        bias=draw(4 * hidden),
+        head=draw(hidden),
+        head_bias=draw(1),
+    )
+    middle = {sign.name: Scale((sign.low + sign.high) / 2, (sign.high - sign.low) / 8) for sign in VITAL_SIGNS}
+    description = Description(
+        name=f"untrained-{seed}",
+        version="0.0.0",
+        scaling=middle,
+        calibration=Calibration(slope=4.0, intercept=-3.0),
+        thresholds=Thresholds(utility=0.03, pager_raise=0.08, pager_resolve=0.05),
+        assessable=Assessable(),
+        training={"seed": seed},
+        metrics={},
+    )
+    return _build(weights, description)[0]
+
+
+def _build(weights: Weights, description: Description) -> tuple[StayModel, bytes, bytes]:
+    """Return the model and the bytes of its manifest and its weights."""
+    weights = weights.on_grid()
+    problem = weights.check()
+    if problem:
+        msg = f"These weights cannot be shipped: {problem}."
+        raise ArtifactError(msg)
+    data = save_tensors(weights.tensors())
+    manifest = Manifest(
+        name=description.name,
+        version=description.version,
+        weights_sha256=hashlib.sha256(data).hexdigest(),
+        layout=Layout(hidden=weights.hidden),
+        scaling=description.scaling,
+        calibration=description.calibration,
+        thresholds=description.thresholds,
+        assessable=description.assessable,
+        training=description.training,
+        metrics=description.metrics,
+    )
+    manifest = msgspec.structs.replace(manifest, golden=_golden(StayModel(manifest, "", weights)))
+    encoded = manifest.encoded()
+    return StayModel(manifest, "sha256:" + hashlib.sha256(encoded).hexdigest(), weights), encoded, data
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = (
+            f"{path}: cannot be read ({error.strerror}); a model is a folder with {_WEIGHTS_FILE} and {_MANIFEST_FILE}."
+        )
+        raise ArtifactError(msg) from error
+
+
+def _manifest(folder: Path, encoded: bytes) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(encoded, type=Manifest)
+    except msgspec.MsgspecError as error:
+        msg = f"{folder}: {_MANIFEST_FILE} is not a manifest of this program ({error})."
+        raise ArtifactError(msg) from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        msg = f"{folder}: manifest schema {manifest.schema_version}, this program reads {SCHEMA_VERSION}; train again."
+        raise ArtifactError(msg)
+    if manifest.layout != Layout(hidden=manifest.layout.hidden) or set(manifest.scaling) != set(
+        manifest.layout.vital_signs
+    ):
+        msg = f"{folder}: made for other inputs than this program computes; train it again with this version."
+        raise ArtifactError(msg)
+    return manifest
+
+
+def _weights(folder: Path, data: bytes, manifest: Manifest) -> Weights:
+    hidden, inputs = manifest.layout.hidden, len(manifest.layout.features)
+    expected = {
+        "inputs": (4 * hidden, inputs),
+        "recurrent": (4 * hidden, hidden),
+        "bias": (4 * hidden,),
+        "head": (hidden,),
+        "head_bias": (1,),
+    }
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, ValueError) as error:
+        msg = f"{folder}: {_WEIGHTS_FILE} is not a safetensors file ({error})."
+        raise ArtifactError(msg) from error
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if found != expected or any(tensor.dtype != np.float32 for tensor in tensors.values()):
+        msg = f"{folder}: the weights have other names, shapes or types than the manifest's layout; copy both files again."
+        raise ArtifactError(msg)
+    weights = Weights(**tensors)
+    problem = weights.check()
+    if problem:
+        msg = f"{folder}: {problem}; results would depend on the batch. Train it again with this version."
+        raise ArtifactError(msg)
+    return weights
+
+
+def _golden(model: StayModel) -> tuple[GoldenStay, ...]:
+    """Return two made-up stays, one with everything and one with gaps and little known, with the model's logits."""
+    rng = np.random.default_rng(0)
+    typical = np.array([[84, 18, 37, 97, 122, 64, 82]])
+    drift = rng.normal(0, [6, 2, 0.3, 1, 8, 5, 6], (_GOLDEN_STEPS, N_VITAL_SIGNS)).cumsum(axis=0) * 0.4
+    full = np.round(np.clip(typical + drift, 21, 99.9), 1)
+    sparse = np.where(rng.random(full.shape) < 0.6, np.nan, full)  # noqa: PLR2004  (three of five values missing)
+    stays = (
+        GoldenStay(values=_rows(full), age_years=71, sex=1, hospital_hours=30, unit_type=2, logits=()),
+        GoldenStay(values=_rows(sparse), age_years=44, sex=0, hospital_hours=-2, unit_type=0, logits=()),
+    )
+    return tuple(
+        msgspec.structs.replace(stay, logits=tuple(_golden_logits(model, stay).round(9).tolist())) for stay in stays
+    )
+
+
+def _rows(values: NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
+    return tuple(tuple(None if np.isnan(value) else float(value) for value in row) for row in values)
+
+
+def _golden_logits(model: StayModel, stay: GoldenStay) -> NDArray[np.float64]:
+    values = np.array(
+        [[np.nan if value is None else value for value in row] for row in stay.values], dtype=np.float32
+    ).reshape(-1, N_VITAL_SIGNS)
+    logits = np.zeros(len(values))
+    state = model.initial(1)
+    for step in range(len(values)):
+        inputs = StepInput(
+            step=np.array([step], dtype=np.int32),
+            values=values[step : step + 1],
+            late_values=np.full((1, N_VITAL_SIGNS), np.nan, dtype=np.float32),
+            late_steps=np.zeros((1, N_VITAL_SIGNS), dtype=np.int32),
+            age_years=np.array([stay.age_years], dtype=np.float32),
+            sex=np.array([stay.sex], dtype=np.float32),
+            hospital_hours=np.array([stay.hospital_hours], dtype=np.float32),
+            unit_type=np.array([stay.unit_type], dtype=np.int8),
+        )
+        state, logit = model.advance(state, inputs)
+        logits[step] = logit[0]
+    return logits

@@ -1,0 +1,85 @@
+"""The manifest of a model artefact: everything but the weights, as JSON beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from models.features import FEATURE_NAMES, INPUT_BOUND
+from models.vital_signs import NAMES
+
+__all__ = ["SCHEMA_VERSION", "Assessable", "Calibration", "GoldenStay", "Layout", "Manifest", "Scale", "Thresholds"]
+
+SCHEMA_VERSION = 1
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What the weights expect; a program of another layout must refuse them."""
+
+    hidden: int
+    step_hours: float = 1.0
+    vital_signs: tuple[str, ...] = NAMES
+    features: tuple[str, ...] = FEATURE_NAMES
+    input_bound: float = INPUT_BOUND
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """Mean and standard deviation of the plausible values of one vital sign in the training stays, in its unit."""
+
+    mean: float
+    deviation: float
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """Risk = sigmoid(slope * logit + intercept): smooth, strictly rising (Platt 1999)."""
+
+    slope: float
+    intercept: float
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """Cuts of the risk. The utility's scores a model and must never page a person; the pager has its own two."""
+
+    utility: float
+    pager_raise: float
+    pager_resolve: float
+
+
+class Assessable(msgspec.Struct, frozen=True):
+    """Enough is known for a risk when this many vital signs were measured within so many hours."""
+
+    vital_signs: int = 2
+    within_hours: int = 8
+
+
+class GoldenStay(msgspec.Struct, frozen=True):
+    """A made-up stay and the logits it must give: recomputed whenever the artefact is loaded."""
+
+    values: tuple[tuple[float | None, ...], ...]  # (steps, 7)
+    age_years: float
+    sex: float
+    hospital_hours: float
+    unit_type: int
+    logits: tuple[float, ...]  # (steps)
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What an artefact says of itself. Free-form parts (`training`, `metrics`) inform people and decide nothing."""
+
+    name: str
+    version: str
+    weights_sha256: str
+    layout: Layout
+    scaling: dict[str, Scale]
+    calibration: Calibration
+    thresholds: Thresholds
+    assessable: Assessable
+    golden: tuple[GoldenStay, ...] = ()
+    training: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    schema_version: int = SCHEMA_VERSION
+
+    def encoded(self) -> bytes:
+        """Return the manifest as the bytes of its file: JSON for people, the same for the same content."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"

@@ -1,0 +1,89 @@
+"""The model of a stay: state in, step in, state and risk out. The one code path of files and streams.
+
+A result belongs to a stay alone: to the last bit it does not depend on which other stays are in the batch, how many
+they are, or where in it the stay stands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features import NEVER, STATE_FIELDS, FeatureState, Scaling
+from models.lstm import Lstm, Weights
+from models.manifest import Manifest
+from models.step_input import HIDEABLE, StepInput, masked
+from models.vital_signs import NAMES
+
+__all__ = ["HIDEABLE", "RISK_DIGITS", "StayModel", "StepInput", "masked"]
+
+RISK_DIGITS = 6  # decimals of a risk: topic, alerts and files agree on the rounded number
+
+
+class StayModel:
+    """A loaded artefact. Holds no stay's data; may be shared by threads."""
+
+    def __init__(self, manifest: Manifest, digest: str, weights: Weights) -> None:
+        """Take parts that fit together (`artifact.load_model` has checked them)."""
+        self.name = manifest.name
+        self.version = manifest.version
+        self.digest = digest  # of the manifest's file, which names the digest of the weights'
+        self.manifest = manifest
+        self.weights = weights
+        self.utility_threshold = manifest.thresholds.utility
+        scales = [manifest.scaling[name] for name in NAMES]
+        self.scaling = Scaling(
+            mean=np.array([scale.mean for scale in scales], dtype=np.float32),
+            deviation=np.array([scale.deviation for scale in scales], dtype=np.float32),
+        )
+        self._lstm = Lstm(weights)
+        hidden = (weights.hidden,)
+        self.state_dtype = np.dtype([("h", "<f4", hidden), ("c", "<f4", hidden), *STATE_FIELDS])
+
+    def initial(self, n: int) -> NDArray[np.void]:
+        """Return the state (n) of stays of which nothing is known."""
+        state = np.zeros(n, dtype=self.state_dtype)
+        FeatureState.initial(n).write(state)
+        return state
+
+    def advance(self, state: NDArray[np.void], inputs: StepInput) -> tuple[NDArray[np.void], NDArray[np.float64]]:
+        """Return the state (N) after the step, and its logit (N); the arguments are not changed.
+
+        To be called once for every step of a stay in turn, empty ones included, from its first measurement on: before
+        that, a step changes nothing, though its logit says what age, sex and admission alone make of it. Called on the
+        open step and its state thrown away, it gives the provisional risk. A late value is taken in before the step's
+        own ones, where it is newer than the last known.
+        """
+        features = FeatureState.read(state)
+        x = features.advance(inputs, self.scaling)
+        h, c = np.ascontiguousarray(state["h"]), np.ascontiguousarray(state["c"])
+        new_h, new_c = self._lstm.step(x, h, c)
+        after = np.empty(len(state), dtype=self.state_dtype)
+        features.write(after)
+        started = features.started[:, None]
+        after["h"] = np.where(started, new_h, h)
+        after["c"] = np.where(started, new_c, c)
+        return after, self._lstm.logit(new_h)
+
+    def risk(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return calibrated probabilities (N) of onset within six hours or already, rounded to six decimals."""
+        calibration = self.manifest.calibration
+        probability = 1.0 / (1.0 + np.exp(-(calibration.slope * logit + calibration.intercept)))
+        rounded: NDArray[np.float64] = np.round(probability, RISK_DIGITS)
+        return rounded
+
+    def last_known(
+        self, state: NDArray[np.void], step: NDArray[np.int32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the last value of each vital sign and its age in steps at `step` (N, 7 each); NaN: never measured."""
+        last = np.ascontiguousarray(state["last_step"])
+        known = last > NEVER
+        age = np.where(known, step[:, None] - last, 0).astype(np.float32)
+        return np.array(state["last_value"], order="C"), np.where(known, age, np.float32(np.nan))
+
+    def assessable(self, state: NDArray[np.void], step: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Return whether enough is known at `step` (N) for the risk to mean something, by the manifest's rule."""
+        rule = self.manifest.assessable
+        last = np.ascontiguousarray(state["last_step"])
+        fresh = (last > NEVER) & (step[:, None] - last <= rule.within_hours)
+        return np.count_nonzero(fresh, axis=1) >= rule.vital_signs
