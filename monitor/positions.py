@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, for_code
 
 __all__ = ["GroupPositions"]
 
@@ -29,6 +29,8 @@ class GroupPositions:
         """Return the topic's partitions. Raises KafkaError, also when there is no such topic."""
         if topic not in self._partitions:
             (described,) = self._admin.describe_topics([topic])
+            if described["error_code"]:
+                raise for_code(described["error_code"])(topic)
             numbers = sorted(partition["partition_index"] for partition in described["partitions"])
             self._partitions[topic] = [TopicPartition(topic, number) for number in numbers]
         return self._partitions[topic]

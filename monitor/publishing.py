@@ -22,11 +22,12 @@ from monitor.errors import Failure
 from monitor.positions import GroupPositions
 from monitor.replay import Message, ReplayStream
 
-__all__ = ["Publisher", "PublisherOptions", "ReplaySummary"]
+__all__ = ["PRODUCER_OPTIONS", "Publisher", "PublisherOptions", "ReplaySummary"]
 
 _WAVE_SECONDS = 2.0
 _TICK_SECONDS = 0.05
-_FLUSH_EVERY = 20_000  # messages; the client has no limit of its own on what waits to be sent
+_FLUSH_EVERY = 5_000  # messages; the client has no limit of its own on what waits to be sent
+PRODUCER_OPTIONS = {"batch_size": 256 * 1024}  # larger than the client's default: fewer, fuller requests
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""An alert event as one line for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agents.messages import AlertEvent, Reading
+from models.vital_signs import VITAL_SIGNS
+
+__all__ = ["alert_line", "leading_signs", "percent", "place"]
+
+_LEADING = 3
+_LABELS = {sign.name: sign.label.lower() for sign in VITAL_SIGNS}
+_UNITS = {sign.name: sign.unit if sign.unit.startswith("/") else f" {sign.unit}" for sign in VITAL_SIGNS}
+_MINUTES = 60
+_TRANSITION_WIDTH = max(map(len, ("raised", "updated", "escalated", "acknowledged", "snoozed", "resolved", "expired")))
+
+
+def alert_line(event: AlertEvent) -> str:
+    """Return time, transition, priority, patient, place, risk, what speaks for it, and why it moved."""
+    when = datetime.fromisoformat(event.occurred_at).strftime("%Y-%m-%d %H:%M:%S%z").replace("+0000", "Z")
+    head = f"{when}  {event.transition.upper():<{_TRANSITION_WIDTH}}  {event.priority:<6}  {event.patient_id}"
+    if event.kind == "sepsis_risk":
+        what = f"risk {percent(event.risk)} (threshold {percent(event.threshold)})"
+    else:
+        what = event.kind.replace("_", " ")
+    parts = (head, place(event), what, ", ".join(leading_signs(event)), event.cause)
+    return "  ".join(part for part in parts if part)
+
+
+def leading_signs(event: AlertEvent, most: int = _LEADING) -> list[str]:
+    """Return the vital signs that moved the risk the way of this event, most first, each with its value and age.
+
+    Where the event names no reasons, the vital signs measured last stand in for them.
+    """
+    towards = -1.0 if event.transition in {"resolved", "expired"} else 1.0
+    moved = sorted(event.reasons, key=lambda reason: -towards * reason.contribution)
+    names = [reason.vital_sign for reason in moved if towards * reason.contribution > 0] or sorted(
+        event.vital_signs, key=lambda name: event.vital_signs[name].age_minutes
+    )
+    return [_reading(name, event.vital_signs[name]) for name in names if name in event.vital_signs][:most]
+
+
+def percent(risk: float) -> str:
+    """Return a probability in per cent, with the digits that matter for small ones."""
+    return f"{risk:.1%}".replace("%", " %")
+
+
+def place(event: AlertEvent) -> str:
+    """Return unit and bed, as far as they are known."""
+    return "/".join(part for part in (event.unit, event.bed) if part)
+
+
+def _reading(name: str, reading: Reading) -> str:
+    value = f"{_LABELS.get(name, name)} {reading.value:.4g}{_UNITS.get(name, '')}"
+    return f"{value} ({_age(reading.age_minutes)} ago)" if reading.age_minutes else value
+
+
+def _age(minutes: int) -> str:
+    if minutes < _MINUTES:
+        return f"{minutes} min"
+    return f"{minutes // _MINUTES} h {minutes % _MINUTES:02d}" if minutes % _MINUTES else f"{minutes // _MINUTES} h"

@@ -1,0 +1,167 @@
+"""Followers of topics: read all partitions in one place, with no group to join and none to leave behind.
+
+A follower assigns the partitions to itself. It starts at once, needs no rebalance, and a killed one leaves no member
+that the broker waits for. With a group's name it keeps its positions there, so that the next one reads on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from agents.messages import AlertEvent
+from monitor.errors import Failure
+
+__all__ = ["AlertFilter", "Follower", "Tail", "TopicReader", "assign", "ends"]
+
+_POLL_MS = 200
+_REMEMBERED_IDS = 100_000  # events; a repeat comes within minutes of the first, after a worker's restart
+
+
+def assign(
+    consumer: KafkaConsumer, topics: Sequence[str], start: Literal["beginning", "now"] = "beginning"
+) -> dict[TopicPartition, int]:
+    """Give the consumer all partitions of the topics and return its positions.
+
+    A partition for which the consumer's group has a committed offset is read on from there; `start` is for the others.
+    Raises Failure when a topic does not exist.
+    """
+    partitions = []
+    for topic in topics:
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            msg = f"there is no topic {topic}: `sepsis-monitor topics create` makes it, and topics.prefix may differ"
+            raise Failure(msg)
+        partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
+    consumer.assign(partitions)
+    fresh = partitions
+    if consumer.config["group_id"] is not None:
+        fresh = [partition for partition in partitions if consumer.committed(partition) is None]
+    if fresh:
+        (consumer.seek_to_beginning if start == "beginning" else consumer.seek_to_end)(*fresh)
+    return {partition: consumer.position(partition) for partition in partitions}
+
+
+def ends(consumer: KafkaConsumer) -> dict[TopicPartition, int]:
+    """Return the offset after the last record of each assigned partition, as of now."""
+    found: dict[TopicPartition, int] = consumer.end_offsets(list(consumer.assignment()))
+    return found
+
+
+class Follower:
+    """Reads assigned partitions record by record, until told to stop or up to an end."""
+
+    def __init__(self, consumer: KafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+        """Take a consumer that `assign` has prepared; it stays the caller's to close."""
+        self._consumer = consumer
+        self.positions = dict(positions)  # offset after the last record of each partition that is done with
+
+    def batches(self, stop: threading.Event, until: Mapping[TopicPartition, int] | None = None) -> Iterator[list[Any]]:
+        """Yield lists of records as they come, each partition's in order; none is empty. Say `done` for each record.
+
+        Ends when `stop` is set, and, where `until` is given, when every partition has been read up to it.
+        """
+        while not stop.is_set() and not (until is not None and self.reached(until)):
+            polled = self._consumer.poll(timeout_ms=_POLL_MS)
+            records = [record for batch in polled.values() for record in batch]
+            if until is not None and not records:
+                # The last offsets may belong to no record (a transaction's end): only the consumer knows of those.
+                self.positions.update({partition: self._consumer.position(partition) for partition in self.positions})
+            if records:
+                yield records
+
+    def done(self, record: Any) -> None:
+        """Count a record as dealt with."""
+        self.positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    def commit(self) -> None:
+        """Keep in the consumer's group what is done, so that the next follower of the group goes on after it."""
+        self._consumer.commit({p: OffsetAndMetadata(offset, "", -1) for p, offset in self.positions.items()})
+
+    def reached(self, until: Mapping[TopicPartition, int]) -> bool:
+        """Return whether everything before `until` has been read."""
+        return all(self.positions.get(partition, 0) >= offset for partition, offset in until.items())
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    """Which alert events are wanted; an empty set lets all through."""
+
+    kinds: frozenset[str] = frozenset()
+    units: frozenset[str] = frozenset()
+    priorities: frozenset[str] = frozenset()
+
+    def admits(self, event: AlertEvent) -> bool:
+        """Return whether the event is wanted."""
+        return (
+            (not self.kinds or event.kind in self.kinds)
+            and (not self.units or event.unit in self.units)
+            and (not self.priorities or event.priority in self.priorities)
+        )
+
+
+@dataclass
+class Tail:
+    """What has been seen of the alert topic: decodes values and leaves out repeats, by event_id."""
+
+    decoder: msgspec.json.Decoder[AlertEvent] = field(default_factory=lambda: msgspec.json.Decoder(AlertEvent))
+    unreadable: int = 0
+    repeated: int = 0
+    _seen: dict[str, None] = field(default_factory=dict)
+
+    def fresh(self, value: bytes | None) -> AlertEvent | None:
+        """Return the event of a record's value, or None where it is a repeat or not an alert event."""
+        try:
+            event = self.decoder.decode(value or b"")
+        except msgspec.DecodeError:
+            self.unreadable += 1
+            return None
+        if event.event_id in self._seen:
+            self.repeated += 1
+            return None
+        self._seen[event.event_id] = None
+        if len(self._seen) > _REMEMBERED_IDS:
+            del self._seen[next(iter(self._seen))]
+        return event
+
+
+class TopicReader(threading.Thread):
+    """A follower in a thread of its own: hands every record of some topics to `handle`, from the beginning on."""
+
+    def __init__(self, consumer: KafkaConsumer, topics: Sequence[str], handle: Callable[[Any], None]) -> None:
+        """Take a consumer, which the thread closes when it ends; `handle` runs in the thread."""
+        super().__init__(name="topic-reader", daemon=True)
+        self._consumer = consumer
+        self._handle = handle
+        self._halt = threading.Event()
+        self._follower = Follower(consumer, assign(consumer, topics))
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Read until `close` is called or reading fails; `error` says why."""
+        try:
+            for records in self._follower.batches(self._halt):
+                for record in records:
+                    self._handle(record)
+                    self._follower.done(record)
+        except (KafkaError, Failure, msgspec.MsgspecError) as error:
+            self.error = error
+        finally:
+            self._consumer.close()
+
+    def reached(self, topic: str, offsets: Mapping[int, int]) -> bool:
+        """Return whether everything before `offsets` of the topic has been handed on."""
+        return self._follower.reached({TopicPartition(topic, number): offset for number, offset in offsets.items()})
+
+    def close(self) -> None:
+        """End the thread and wait for it."""
+        self._halt.set()
+        if self.is_alive():
+            self.join()
