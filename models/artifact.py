@@ -14,7 +14,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from models.features import FEATURE_NAMES
-from models.lstm import WEIGHT_GRID, Weights
+from models.lstm import Weights
 from models.manifest import SCHEMA_VERSION, Assessable, Calibration, GoldenStay, Layout, Manifest, Scale, Thresholds
 from models.stay_model import StayModel, StepInput
 from models.vital_signs import N_VITAL_SIGNS, VITAL_SIGNS
@@ -189,7 +189,7 @@ def _weights(folder: Path, data: bytes, manifest: Manifest) -> Weights:
         raise ArtifactError(msg) from error
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != expected or any(tensor.dtype != np.float32 for tensor in tensors.values()):
-        msg = f"{folder}: the weights have other names, shapes or types than the manifest's layout; copy both files again."
+        msg = f"{folder}: the weights have other names, shapes or types than the manifest says; copy both files again."
         raise ArtifactError(msg)
     weights = Weights(**tensors)
     problem = weights.check()
@@ -215,7 +215,7 @@ def _golden(model: StayModel) -> tuple[GoldenStay, ...]:
     )
 
 
-def _rows(values: NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
+def _rows(values: NDArray[np.floating]) -> tuple[tuple[float | None, ...], ...]:
     return tuple(tuple(None if np.isnan(value) else float(value) for value in row) for row in values)
 
 

@@ -105,7 +105,8 @@ class Scaling:
     def z(self, values: F32) -> F32:
         """Return values (N, 7) as z-scores in [-6, 6] on the grid; NaN stays NaN."""
         scaled = np.clip((values - self.mean) / self.deviation, -INPUT_BOUND, INPUT_BOUND)
-        return np.rint(scaled * _Z_GRID) / _Z_GRID
+        on_grid: F32 = np.rint(scaled * _Z_GRID) / _Z_GRID
+        return on_grid
 
 
 @dataclass
@@ -288,7 +289,7 @@ def _pressures(state: FeatureState) -> tuple[F32, F32, F32]:
     )
 
 
-def _details(inputs: StepInput) -> tuple[F32, ...]:
+def _details(inputs: StepInput) -> tuple[NDArray[np.floating], ...]:
     """Return what is known at admission (N each), each with a mark that it is known; the unit's flags are their own."""
     zero, one = np.float32(0), np.float32(1)
     age_known, sex_known = np.isfinite(inputs.age_years), np.isfinite(inputs.sex)

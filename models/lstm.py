@@ -78,8 +78,10 @@ def row_bounds(
     inputs: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Return, for each gate row (4H), the largest magnitude that its sum of magnitudes can reach."""
-    bounds: NDArray[np.float64] = np.abs(inputs.astype(np.float64)).sum(axis=1) * INPUT_BOUND
-    return bounds + np.abs(recurrent.astype(np.float64)).sum(axis=1) + np.abs(bias.astype(np.float64))
+    measured = np.abs(inputs.astype(np.float64)).sum(axis=1) * INPUT_BOUND
+    remembered = np.abs(recurrent.astype(np.float64)).sum(axis=1)
+    bounds: NDArray[np.float64] = measured + remembered + np.abs(bias.astype(np.float64))
+    return bounds
 
 
 class Lstm:
@@ -104,7 +106,7 @@ class Lstm:
     def step(
         self, x: NDArray[np.float32], h: NDArray[np.float32], c: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return h' and c' (N, H) from the step's inputs x (N, F) and the state h, c (N, H); arguments are not changed."""
+        """Return h' and c' (N, H) from inputs x (N, F) and the state h, c (N, H); the arguments are not changed."""
         size = self.hidden
         joined = np.empty((len(x), self.n_inputs + size))  # (N, F + H) float64
         joined[:, : self.n_inputs] = x

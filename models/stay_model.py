@@ -86,4 +86,5 @@ class StayModel:
         rule = self.manifest.assessable
         last = np.ascontiguousarray(state["last_step"])
         fresh = (last > NEVER) & (step[:, None] - last <= rule.within_hours)
-        return np.count_nonzero(fresh, axis=1) >= rule.vital_signs
+        enough: NDArray[np.bool_] = fresh.sum(axis=1) >= rule.vital_signs
+        return enough

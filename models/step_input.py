@@ -38,7 +38,10 @@ def masked(inputs: StepInput, vitals: frozenset[str] | None, hide: frozenset[str
     """
     unknown = sorted((vitals or frozenset()) - frozenset(NAMES)) + sorted(hide - HIDEABLE)
     if unknown:
-        msg = f"No such input: {', '.join(unknown)}. Vital signs: {', '.join(NAMES)}; can hide {', '.join(sorted(HIDEABLE))}."
+        msg = (
+            f"No such input: {', '.join(unknown)}. There are the vital signs {', '.join(NAMES)}; "
+            f"{', '.join(sorted(HIDEABLE))} can be hidden."
+        )
         raise ValueError(msg)
     seen = np.array([vitals is None or name in vitals for name in NAMES])
     nan = np.float32(np.nan)
