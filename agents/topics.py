@@ -13,6 +13,9 @@ from dataclasses import dataclass
 __all__ = ["TopicSpec", "Topics", "topic_specs"]
 
 _DAY_MS = 86_400_000
+# A gateway gone wild must not be stopped by the broker, where nobody sees it, but be refused here, where it is kept.
+_LARGEST_OBSERVATION = {"max.message.bytes": str(8 * 1024 * 1024)}
+_LARGEST_REJECTED = {"max.message.bytes": str(9 * 1024 * 1024)}  # with the reason's headers
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,11 @@ def topic_specs(topics: Topics) -> tuple[TopicSpec, ...]:
     """Return what `sepsis-monitor topics create` creates, in the order of the contract."""
     compacted = {"cleanup.policy": "compact"}
     return (
-        TopicSpec(topics.observations, _by_time(14)),
-        TopicSpec(topics.admissions, compacted),
+        TopicSpec(topics.observations, _by_time(14) | _LARGEST_OBSERVATION),
+        TopicSpec(topics.admissions, compacted | _LARGEST_OBSERVATION),
         TopicSpec(topics.scores, compacted),
         TopicSpec(topics.alert_events, _by_time(730)),
         TopicSpec(topics.alert_state, compacted),
         TopicSpec(topics.alert_commands, _by_time(30)),
-        TopicSpec(topics.rejected, _by_time(60)),
+        TopicSpec(topics.rejected, _by_time(60) | _LARGEST_REJECTED),
     )

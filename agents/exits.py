@@ -1,0 +1,35 @@
+"""Exit codes of a worker, one a cause: the supervisor restarts it in every case but 0 and 78."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from enum import IntEnum
+from typing import NoReturn
+
+__all__ = ["Exit", "end_process"]
+
+_log = logging.getLogger(__name__)
+
+
+class Exit(IntEnum):
+    """Why a worker's process ended."""
+
+    DRAINED = 0  # SIGTERM or SIGINT: work in hand finished, offsets committed
+    STREAM_FAILED = 70  # a chunk could not be worked off or acknowledged: it is read again after the restart
+    STALLED = 71  # records waited and nothing moved
+    NOT_DRAINED = 72  # told to stop, but the broker did not take the last writes in time
+    NOT_OWNER = 75  # the group may have given a partition to another worker
+    MISASSIGNED = 76  # a partition came without the state that belongs to it
+    NEWER_STATE = 78  # a newer version wrote the state: this one must not run (sysexits' EX_CONFIG)
+
+
+def end_process(code: Exit, reason: str) -> NoReturn:
+    """End the process at once, without committing or closing anything: what is not acknowledged is read again.
+
+    A clean shutdown would commit offsets and write state on the way out, which is what must not happen here.
+    """
+    _log.critical("worker_ended code=%d cause=%s: %s", code, code.name.lower(), reason)
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,113 @@
+"""The open step of many stays: measurements in, one robust value a vital sign out, in whatever order they came.
+
+The step (an hour) is cut into twelve slots of five minutes. Each slot speaks with its latest measurement, and the
+step's value is the median of its slots: one artefact does not move it, a repeated measurement changes nothing, and the
+result does not depend on the order of arrival. Values are float32 in the order of VITAL_SIGNS, times milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.vital_signs import contradictory
+
+__all__ = ["SLOTS", "STEP_MS", "clear", "close", "keep_late", "keep_measured", "late_values", "step_values"]
+
+STEP_MS = 3_600_000
+SLOTS = 12
+_SLOT_MS = STEP_MS // SLOTS
+_FloatArray = NDArray[np.float32]
+_TimeArray = NDArray[np.int64]
+
+
+def clear(rows: NDArray[Any], index: NDArray[np.intp]) -> None:
+    """Empty the open step of these rows."""
+    rows["slot_ms"][index] = -1
+    rows["slot_value"][index] = np.nan
+    rows["late_ms"][index] = 0
+    rows["late_value"][index] = np.nan
+
+
+def keep_measured(
+    rows: NDArray[Any], index: NDArray[np.intp], times_ms: _TimeArray, values: _FloatArray
+) -> NDArray[np.bool_]:
+    """Put one observation of the open step into each of these (distinct) rows.
+
+    `times_ms` (N,) epoch, `values` (N, 7) NaN = not measured. Returns (N,): whether anything changed.
+    """
+    within = times_ms - rows["start_ms"][index] - rows["open_step"][index].astype(np.int64) * STEP_MS
+    slot = within // _SLOT_MS
+    old_ms = rows["slot_ms"][index, slot]
+    old_value = rows["slot_value"][index, slot]
+    when = np.broadcast_to(within[:, None], old_ms.shape)
+    newer = _newer(when, values, old_ms.astype(np.int64), old_value)
+    rows["slot_ms"][index, slot] = np.where(newer, when, old_ms)
+    rows["slot_value"][index, slot] = np.where(newer, values, old_value)
+    _keep_last(rows, index, times_ms, values)
+    return np.asarray(newer.any(axis=1), dtype=np.bool_)
+
+
+def keep_late(
+    rows: NDArray[Any], index: NDArray[np.intp], times_ms: _TimeArray, values: _FloatArray
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Offer one observation of a closed step to each of these (distinct) rows.
+
+    A vital sign's value counts from the open step on if no closed step knows a newer one. Returns (N,): whether
+    anything changed, and (N,): how many of its values a newer measurement had overtaken.
+    """
+    when = np.broadcast_to(times_ms[:, None], values.shape)
+    measured = ~np.isnan(values)
+    overtaken = measured & (when < rows["last_ms"][index])
+    open_for = measured & (when > rows["closed_ms"][index])
+    old_ms, old_value = rows["late_ms"][index], rows["late_value"][index]
+    newer = open_for & _newer(when, values, old_ms, old_value)
+    rows["late_ms"][index] = np.where(newer, when, old_ms)
+    rows["late_value"][index] = np.where(newer, values, old_value)
+    _keep_last(rows, index, times_ms, np.where(open_for, values, np.float32(np.nan)))
+    return np.asarray(newer.any(axis=1), dtype=np.bool_), overtaken.sum(axis=1)
+
+
+def step_values(rows: NDArray[Any], index: NDArray[np.intp]) -> _FloatArray:
+    """Return the open step's value of each vital sign, (N, 7), NaN = not measured or contradicted by the others."""
+    ordered = np.sort(rows["slot_value"][index], axis=1)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=1)
+    low = np.maximum(count - 1, 0) // 2
+    high = np.minimum(count // 2, SLOTS - 1)
+    first = np.take_along_axis(ordered, low[:, None, :], axis=1)[:, 0]
+    second = np.take_along_axis(ordered, high[:, None, :], axis=1)[:, 0]
+    median = np.where(first == second, first, (first + second) * np.float32(0.5))
+    median[contradictory(median)] = np.nan
+    return np.ascontiguousarray(median, dtype=np.float32)
+
+
+def late_values(rows: NDArray[Any], index: NDArray[np.intp]) -> tuple[_FloatArray, NDArray[np.int32]]:
+    """Return the late values that count from the open step on, (N, 7) NaN = none, and the steps they belong to."""
+    values = rows["late_value"][index]
+    step = (rows["late_ms"][index] - rows["start_ms"][index][:, None]) // STEP_MS
+    return values, np.where(np.isnan(values), 0, step).astype(np.int32)
+
+
+def close(rows: NDArray[Any], index: NDArray[np.intp]) -> None:
+    """Move these rows to the next step: what the open one knew is known to closed steps from now on."""
+    start = rows["start_ms"][index] + rows["open_step"][index].astype(np.int64) * STEP_MS
+    newest = rows["slot_ms"][index].max(axis=1)
+    absolute = np.where(newest >= 0, newest + start[:, None], 0)
+    rows["closed_ms"][index] = np.maximum(np.maximum(rows["closed_ms"][index], rows["late_ms"][index]), absolute)
+    clear(rows, index)
+    rows["open_step"][index] += 1
+
+
+def _newer(when: _TimeArray, values: _FloatArray, old_when: _TimeArray, old: _FloatArray) -> NDArray[np.bool_]:
+    """Tell where a measurement replaces the old one: later, or at the same time and greater (so that order is nothing)."""
+    return ~np.isnan(values) & ((when > old_when) | np.isnan(old) | ((when == old_when) & (values > old)))
+
+
+def _keep_last(rows: NDArray[Any], index: NDArray[np.intp], times_ms: _TimeArray, values: _FloatArray) -> None:
+    when = np.broadcast_to(times_ms[:, None], values.shape)
+    old_ms, old = rows["last_ms"][index], rows["last_value"][index]
+    newer = _newer(when, values, old_ms, old)
+    rows["last_ms"][index] = np.where(newer, when, old_ms)
+    rows["last_value"][index] = np.where(newer, values, old)

@@ -1,0 +1,182 @@
+"""The state record of a patient: one row of a fixed layout, as it stands in the changelog and in the worker's store.
+
+The layout is a NumPy structured type, so that the states of a whole chunk are one array and a record is a row's bytes.
+Every record carries its schema version, the patient's id, the source offset up to which it holds, the model that made
+its hidden state, and a checksum: a damaged record, or one under another patient's key, is found and costs that
+patient alone.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.open_step import SLOTS
+from models.stay_model import StayModel
+from models.vital_signs import N_VITAL_SIGNS
+
+__all__ = ["RECORD_SCHEMA", "Loaded", "RecordLayout", "Rows", "UnknownSchemaError", "census", "source_offset"]
+
+RECORD_SCHEMA = 1
+Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
+
+_PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset
+_CHECKED_FROM = 8  # the checksum covers what follows it
+
+
+class UnknownSchemaError(Exception):
+    """A record was written by a newer version of the service: this one must not touch it."""
+
+
+def source_offset(record: bytes) -> int:
+    """Return the offset in the observations topic of the last log record that went into this state record."""
+    return int(_PREFIX.unpack_from(record)[3])
+
+
+def census(record: bytes) -> tuple[bool, bool, bool]:
+    """Return of a stored record whether a stay is watched, whether it can be assessed, whether its alert is open."""
+    if len(record) < _HEAD.itemsize:
+        return False, False, False
+    head = np.frombuffer(record, _HEAD, 1)[0]
+    return bool(head["watched"]), bool(head["assessable"]), bool(head["alerting"])
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The rows of a chunk's patients, and what had to be given up, by reason (never which patient)."""
+
+    rows: Rows
+    resets: Mapping[str, int]
+
+
+class RecordLayout:
+    """The record's layout for one model, and the way from bytes to rows and back."""
+
+    def __init__(self, model: StayModel) -> None:
+        self._model = model
+        self._fingerprint = bytes.fromhex(model.digest.removeprefix("sha256:")[:16])
+        self.dtype = np.dtype(_fields(model.state_dtype))
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of one record, however long the stay."""
+        return self.dtype.itemsize
+
+    def fresh(self, n: int) -> Rows:
+        """Return rows of patients that were never seen."""
+        rows: Rows = np.zeros(n, self.dtype)
+        rows["schema"] = RECORD_SCHEMA
+        rows["offset"] = -1
+        rows["admissions_offset"] = -1
+        rows["model"] = np.void(self._fingerprint)
+        rows["state"] = self._model.initial(n)
+        return rows
+
+    def load(self, keys: Sequence[bytes], stored: Sequence[bytes | None]) -> Loaded:
+        """Return one row a key, from its stored record where there is a sound one.
+
+        A damaged record is replaced by a fresh row. One of another model keeps its stay and its alert, but its hidden
+        state starts anew. Raises UnknownSchemaError for a record of a newer version.
+        """
+        rows = self.fresh(len(keys))
+        rows["key"] = keys
+        resets: dict[str, int] = {}
+        sound: list[int] = []
+        for i, record in enumerate(stored):
+            if record is None:
+                continue
+            problem = self._problem(keys[i], record)
+            if problem is None:
+                sound.append(i)
+                continue
+            resets[problem] = resets.get(problem, 0) + 1
+            if problem == "model_changed":
+                self._adopt(rows[i : i + 1], record)
+        if sound:
+            rows[sound] = np.frombuffer(b"".join(stored[i] or b"" for i in sound), self.dtype)
+        return Loaded(rows, resets)
+
+    def dump(self, rows: Rows) -> list[bytes]:
+        """Return each row as a record with its checksum."""
+        raw = rows.tobytes()
+        size = self.dtype.itemsize
+        records: list[bytes] = []
+        for start in range(0, len(raw), size):
+            body = raw[start + _CHECKED_FROM : start + size]
+            records.append(raw[start : start + 4] + struct.pack("<I", zlib.crc32(body)) + body)
+        return records
+
+    def _problem(self, key: bytes, record: bytes) -> str | None:
+        if len(record) < _PREFIX.size:
+            return "damaged"
+        schema, _, checksum, _ = _PREFIX.unpack_from(record)
+        if zlib.crc32(record[_CHECKED_FROM:]) != checksum:
+            return "damaged"
+        if schema != RECORD_SCHEMA:
+            msg = f"a state record has schema {schema}; this version knows {RECORD_SCHEMA}: run the version that wrote it"
+            raise UnknownSchemaError(msg)
+        head = np.frombuffer(record, _HEAD, 1)[0]
+        if head["key"] != key:
+            return "foreign_key"
+        if head["model"].tobytes() != self._fingerprint or len(record) != self.dtype.itemsize:
+            return "model_changed"
+        return None
+
+    def _adopt(self, row: Rows, record: bytes) -> None:
+        """Keep the stay and the alert of another model's record: what is the same in every layout."""
+        head = np.frombuffer(record, _HEAD, 1)[0]
+        for name in _HEAD.names or ():
+            row[name] = head[name]
+        row["model"] = np.void(self._fingerprint)
+
+
+def _fields(state: np.dtype[Any] | None) -> list[Any]:
+    signs = N_VITAL_SIGNS
+    fields: list[Any] = [
+        ("schema", "<u2"),
+        ("reserved", "<u2"),
+        ("checksum", "<u4"),
+        ("offset", "<i8"),
+        ("key", "S64"),
+        ("model", "V8"),
+        # the stay; times in epoch milliseconds
+        ("admissions_offset", "<i8"),
+        ("stay_number", "<i4"),
+        ("watched", "u1"),  # a stay is open
+        ("announced", "u1"),  # by an admission event
+        ("unit_type", "i1"),
+        ("alerting", "u1"),
+        ("assessable", "u1"),
+        ("stay_id", "S80"),
+        ("unit", "S64"),
+        ("bed", "S64"),
+        ("start_ms", "<i8"),
+        ("clock_ms", "<i8"),  # newest time of measurement
+        ("ended_ms", "<i8"),
+        ("age_years", "<f4"),
+        ("sex", "<f4"),
+        ("hospital_hours", "<f4"),
+        ("risk", "<f8"),  # the latest provisional one
+        # the alert
+        ("episode", "<i4"),
+        ("sequence", "<i4"),
+        # the open step
+        ("open_step", "<i4"),
+        ("slot_ms", "<i4", (SLOTS, signs)),  # since the step's start; -1 = empty
+        ("slot_value", "<f4", (SLOTS, signs)),
+        ("late_ms", "<i8", (signs,)),  # 0 = none
+        ("late_value", "<f4", (signs,)),
+        ("closed_ms", "<i8", (signs,)),  # newest measurement that a closed step knows; 0 = never
+        ("last_ms", "<i8", (signs,)),  # newest measurement of all
+        ("last_value", "<f4", (signs,)),
+    ]
+    return fields if state is None else [*fields, ("state", state)]
+
+
+_HEAD = np.dtype(_fields(None))

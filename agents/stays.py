@@ -1,0 +1,93 @@
+"""The life of a stay in one row of state: it starts, its details change, it ends. Pure; times are epoch milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import open_step
+from agents.decoding import StayChange
+from models.stay_model import StayModel
+
+__all__ = ["apply_details", "end", "names_another_stay", "start", "stay_id"]
+
+_HOUR_MS = 3_600_000
+_SEX = {"female": 0.0, "male": 1.0, "unknown": np.nan}
+_UNIT_TYPE = {"unknown": 0, "medical": 1, "surgical": 2}
+
+
+def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None:
+    """Begin the patient's next stay at `start_ms`, with nothing known of it."""
+    index = np.array([row])
+    rows["state"][index] = model.initial(1)
+    open_step.clear(rows, index)
+    rows["closed_ms"][row] = 0
+    rows["last_ms"][row] = 0
+    rows["last_value"][row] = np.nan
+    record = rows[row]
+    record["stay_number"] += 1
+    record["stay_id"] = record["key"] + b"-%d" % record["stay_number"]
+    for name, value in (
+        ("watched", 1),
+        ("announced", 0),
+        ("alerting", 0),
+        ("assessable", 0),
+        ("episode", 0),
+        ("sequence", 0),
+        ("open_step", 0),
+        ("unit_type", 0),
+        ("unit", b""),
+        ("bed", b""),
+        ("start_ms", start_ms),
+        ("clock_ms", start_ms),
+        ("risk", np.nan),
+        ("age_years", np.nan),
+        ("sex", np.nan),
+        ("hospital_hours", np.nan),
+    ):
+        record[name] = value
+
+
+def apply_details(rows: NDArray[Any], row: int, change: StayChange) -> None:
+    """Take over what an admission event says of the open stay; what it does not mention stays as it is."""
+    record, said = rows[row], change.admission
+    if said.stay_id is not None and record["episode"] == 0:
+        # Once an alert has been raised its ids are made from the stay id, which therefore stays.
+        record["stay_id"] = said.stay_id.encode()
+    if said.age is not None:
+        record["age_years"] = said.age
+    if said.sex is not None:
+        record["sex"] = _SEX[said.sex]
+    if said.unit_type is not None:
+        record["unit_type"] = _UNIT_TYPE[said.unit_type]
+    if said.unit is not None:
+        record["unit"] = said.unit.encode()
+    if said.bed is not None:
+        record["bed"] = said.bed.encode()
+    if change.hospital_admitted_ms is not None:
+        record["hospital_hours"] = (int(record["start_ms"]) - change.hospital_admitted_ms) / _HOUR_MS
+
+
+def names_another_stay(rows: NDArray[Any], row: int, change: StayChange) -> bool:
+    """Tell whether an `admitted` event speaks of another stay than the one that is open."""
+    record, said = rows[row], change.admission
+    if not record["announced"]:
+        return False  # the announcement of the stay that began with its first observation
+    if said.stay_id is not None:
+        return said.stay_id.encode() != record["stay_id"]
+    return (change.time_ms if change.admitted_ms is None else change.admitted_ms) != record["start_ms"]
+
+
+def end(rows: NDArray[Any], row: int, ended_ms: int) -> None:
+    """Close the stay: later observations up to `ended_ms` belong to the past."""
+    record = rows[row]
+    record["watched"] = 0
+    record["alerting"] = 0
+    record["ended_ms"] = max(ended_ms, int(record["clock_ms"]))
+
+
+def stay_id(rows: NDArray[Any], row: int) -> str:
+    """Return the id of the row's stay."""
+    return bytes(rows["stay_id"][row]).decode()

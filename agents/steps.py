@@ -1,0 +1,97 @@
+"""Steps of many stays at once: closing them, and the provisional risk over the open one.
+
+Both call the same `StayModel.advance`; closing keeps the state it returns, the provisional risk throws it away.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import open_step
+from models.stay_model import StayModel, StepInput
+
+__all__ = ["Closed", "Provisional", "Steps"]
+
+_Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A step that closed: which row, which step, its final risk."""
+
+    row: int
+    step: int
+    risk: float
+
+
+@dataclass(frozen=True)
+class Provisional:
+    """The risk over the open step, (N,), and whether enough is known to speak of it."""
+
+    risk: NDArray[np.float64]
+    assessable: NDArray[np.bool_]
+
+
+class Steps:
+    """Advances rows of state records by a model; counts the seconds that the model took."""
+
+    def __init__(self, model: StayModel) -> None:
+        self._model = model
+        self.model_seconds = 0.0
+
+    def close_until(self, rows: NDArray[Any], index: _Index, steps: NDArray[np.int32]) -> list[Closed]:
+        """Close the open steps of these (distinct) rows until `steps` (N,) are open; hours without data are steps too."""
+        closed: list[Closed] = []
+        while True:
+            behind = rows["open_step"][index] < steps
+            if not behind.any():
+                return closed
+            index, steps = index[behind], steps[behind]
+            state, logit = self._advance(rows, index)
+            risk = self._model.risk(logit)
+            step = rows["open_step"][index]
+            rows["state"][index] = state
+            open_step.close(rows, index)
+            closed += map(Closed, index.tolist(), step.tolist(), risk.tolist())
+
+    def provisional(self, rows: NDArray[Any], index: _Index) -> Provisional:
+        """Return the risk of these rows over their open steps; nothing is changed."""
+        state, logit = self._advance(rows, index)
+        return Provisional(self._model.risk(logit), self._model.assessable(state, rows["open_step"][index]))
+
+    def _advance(self, rows: NDArray[Any], index: _Index) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        values = open_step.step_values(rows, index)
+        late, late_steps = open_step.late_values(rows, index)
+        inputs = StepInput(
+            step=rows["open_step"][index],
+            values=values,
+            late_values=late,
+            late_steps=late_steps,
+            age_years=rows["age_years"][index],
+            sex=rows["sex"][index],
+            hospital_hours=rows["hospital_hours"][index],
+            unit_type=rows["unit_type"][index],
+        )
+        started = time.perf_counter()
+        result = self._model.advance(rows["state"][index], inputs)
+        self.model_seconds += time.perf_counter() - started
+        return result
+
+    def contributions(self, rows: NDArray[Any], row: int) -> list[tuple[int, float]]:
+        """Return how far each vital sign measured in the row's open step moves its risk, in log-odds, largest first.
+
+        Occlusion: the logit as it is, less the logit had this sign not been measured in the step.
+        """
+        signs = np.flatnonzero(~np.isnan(open_step.step_values(rows, np.array([row]))[0]))
+        copies = np.repeat(rows[row : row + 1], len(signs) + 1)
+        for i, sign in enumerate(signs.tolist(), start=1):
+            copies["slot_value"][i, :, sign] = np.nan
+            copies["slot_ms"][i, :, sign] = -1
+        _, logit = self._advance(copies, np.arange(len(copies)))
+        moved = [(int(sign), round(float(logit[0] - logit[i]), 3)) for i, sign in enumerate(signs, start=1)]
+        return sorted(moved, key=lambda pair: -abs(pair[1]))

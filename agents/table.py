@@ -1,0 +1,98 @@
+"""The table of state records: a Faust table (changelog, recovery, store) in which the highest source offset wins.
+
+A worker that was thought dead may write to the changelog after its successor. Which record is right does not depend
+on who wrote last: state is a function of a prefix of the patient's log, so the record that has seen more of it is
+right. Recovery keeps that one, and writes it again where an older one stands after it, because compaction keeps the
+newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import faust
+from faust.types.tuples import TP
+
+from agents.sending import send
+
+__all__ = ["ChangelogRow", "StateTable"]
+
+
+class ChangelogRow:
+    """One changelog record, with the attributes that a Faust store reads from an event and its message."""
+
+    __slots__ = ("key", "message", "offset", "partition", "tp", "value")
+
+    def __init__(self, tp: TP, offset: int, key: bytes, value: bytes | None) -> None:
+        self.tp, self.partition, self.offset = tp, tp.partition, offset
+        self.key, self.value = key, value
+        self.message = self
+
+
+class StateTable(faust.Table):  # type: ignore[misc] # Faust's tables are not typed
+    """Table of bytes to bytes; `version` returns a record's source offset, `recovered` is told which partitions are back."""
+
+    def __init__(
+        self, app: faust.App, *, version: Callable[[bytes], int], recovered: Callable[[set[int]], None], **kwargs: Any
+    ) -> None:
+        super().__init__(app, key_type=bytes, value_type=bytes, **kwargs)
+        self._version = version
+        self._recovered = recovered
+        self._best: dict[bytes, int] = {}
+        self._stale: dict[bytes, TP] = {}  # keys whose newest changelog record is not the best one
+        self._keys: dict[int, set[bytes]] = {}
+        app.tables.add(self)
+
+    def stored(self, key: bytes) -> bytes | None:
+        """Return a patient's record, None for an unknown patient."""
+        record: bytes | None = self.data.get(key)
+        return record
+
+    async def put(self, partition: int, records: Mapping[bytes, bytes]) -> None:
+        """Write records to the changelog, wait for the acknowledgement, then to the local store."""
+        tp = TP(self.changelog_topic_name, partition)
+        last = await send(self.app, tp.topic, partition, [(key, record, ()) for key, record in records.items()])
+        self._best.update({key: self._version(record) for key, record in records.items()})
+        self._apply([ChangelogRow(tp, last[-1], key, record) for key, record in records.items()])
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take over changelog records in recovery: for each key the one that has seen most of its log."""
+        winners: dict[bytes, Any] = {}
+        for event in batch:
+            row = event.message
+            if row.value is None:  # a deletion has no version and always counts
+                self._best[row.key], winners[row.key] = -1, event
+                continue
+            version = self._version(row.value)
+            if version >= self._best.get(row.key, -1):
+                self._best[row.key], winners[row.key] = version, event
+                self._stale.pop(row.key, None)
+            else:
+                self._stale[row.key] = row.tp
+        if winners:
+            self._apply(list(winners.values()))
+
+    def _apply(self, rows: list[Any]) -> None:
+        for row in rows:
+            self._keys.setdefault(row.message.partition, set()).add(row.message.key)
+        super().apply_changelog_batch(rows)
+
+    def keys_of(self, partition: int) -> set[bytes]:
+        """Return the patients that live in a partition."""
+        return self._keys.get(partition, set())
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Make the best record of each key its newest one too, and forget the partitions that have gone."""
+        await super().on_recovery_completed(active_tps, standby_tps)
+        for partition in self._keys.keys() - {tp.partition for tp in active_tps}:
+            for key in self._keys.pop(partition):  # Faust's store has dropped these records itself
+                self._best.pop(key, None)
+                self._stale.pop(key, None)
+        for tp in active_tps:
+            stale = [key for key, at in self._stale.items() if at == tp]
+            records = [(key, self.stored(key), ()) for key in stale]
+            await send(self.app, tp.topic, tp.partition, [record for record in records if record[1] is not None])
+            for key in stale:
+                self._stale.pop(key, None)
+        self._recovered({tp.partition for tp in active_tps})

@@ -1,0 +1,298 @@
+"""Chunked delivery for Faust: one event is the fetched records of one partition, and none is lost on the way.
+
+Stock Faust hands out record by record at 160 to 500 µs each, drops fetched records on a rebalance without reading them
+again, empties its agents' queues after a recovery, and commits around holes. This transport changes, by subclassing:
+
+- **Delivery** (`getmany`). Every fetched record is handed on, or its partition is sought back. The next expected offset
+  of each partition is kept: a gap is read again once before it is believed (deleted or control records are real gaps).
+- **Seek** (`perform_seek`). Faust calls it after a recovery and then clears the agents' queues: the flow is stopped
+  first and a running delivery awaited, so that nothing is in the queues. Partitions without a commit start at their
+  beginning instead of staying where they were.
+- **Commit** (`_new_offset`). Chunks are committed in the order of their delivery, finished heads only. The chain of
+  chunks outlives the start of a revocation, so that what is finished is committed before the partition goes.
+- **Membership**. A worker never subscribes without its changelogs and never works on a partition whose changelog it was
+  not given.
+
+Private parts of Faust 0.15 in use: `_wait_next_records`, `_thread._ensure_consumer`, `_read_offset`, `_acked`,
+`_acked_index`, `_committed_offset`, `_buffered_partitions`, `_is_changelog_tp`, `_filter_tps_with_pending_acks`,
+`tables._recovery.tp_to_table`. The kill tests guard each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
+
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import TP, ConsumerMessage
+from mode import Service
+
+from agents.chunk import Chunk
+from agents.exits import Exit, end_process
+from agents.ownership import Lease
+from agents.table import ChangelogRow, StateTable
+from agents.watchdog import StallDetector
+
+__all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
+
+TRANSPORT_SCHEME = "chunked"
+_CHUNK_RECORDS = 2_000
+_LONGEST_REST_SECONDS = 0.05
+_REST_PER_WORK = 1.0  # rest after a small fetch as long as the last chunk took: a quiet ward is answered at once
+Span = tuple[int, int]  # offsets still to be handed out: from, up to but without
+
+
+class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no types for its drivers
+    """Faust's aiokafka consumer, delivering the app's chunked topics a chunk at a time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lease = Lease()
+        self._chunked: set[str] = self.app.chunked_topics
+        self._chains: dict[TP, collections.deque[ConsumerMessage]] = {}  # handed out, oldest first
+        self._expected: dict[TP, int] = {}  # next offset to hand out; set by perform_seek
+        self._believed_gaps: dict[TP, int] = {}
+        self._delivering = False
+        self._rest_until = 0.0
+        self._last_work_seconds = 0.0
+
+    # -- delivery
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetch once and yield (partition, message); runs in Faust's fetcher task."""
+        rest = self._rest_until - time.monotonic()
+        if rest > 0:
+            await self.sleep(rest)
+        fetched, active = await self._wait_next_records(timeout)
+        if not fetched or self.should_stop:
+            return
+        self._plan_rest(sum(map(len, fetched.values())))
+        generation = self.app.consumer_generation_id
+        left: dict[TP, Span] = {tp: (records[0].offset, records[-1].offset + 1) for tp, records in fetched.items()}
+        self._delivering = True
+        try:
+            for tp, records in fetched.items():
+                if not (active is None or tp in active or tp in self._buffered_partitions):
+                    continue
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                for message, following in self._messages(tp, records, left):
+                    if self._interrupted(generation):
+                        return
+                    self._note_delivery(tp, message, following)
+                    yield tp, message
+                    if not self.flow_active:
+                        return  # the delivery may have been cancelled on the way: it counts as not done
+                    left[tp] = (following, left[tp][1])
+        finally:
+            self._delivering = False
+            await self._read_again({tp: span for tp, span in left.items() if span[0] < span[1]})
+
+    def _plan_rest(self, records: int) -> None:
+        small = records < _CHUNK_RECORDS and not self.app.in_recovery
+        rest = min(_LONGEST_REST_SECONDS, _REST_PER_WORK * self._last_work_seconds)
+        self._rest_until = time.monotonic() + rest if small else 0.0
+
+    def _interrupted(self, generation: int) -> bool:
+        return self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id
+
+    def _note_delivery(self, tp: TP, message: ConsumerMessage, following: int) -> None:
+        if tp.topic in self._chunked:
+            self._read_offset[tp] = None  # switches off Faust's own idea of gaps and repeats
+            self._chains.setdefault(tp, collections.deque()).append(message)
+            self._expected[tp] = following
+
+    def _messages(
+        self, tp: TP, records: list[Any], left: dict[TP, Span]
+    ) -> Iterator[tuple[ConsumerMessage, int]]:
+        if tp.topic in self._chunked:
+            yield from self._chunks(tp, records, left)
+            return
+        table = self.app.tables._recovery.tp_to_table.get(tp) if self._is_changelog_tp(tp) else None  # noqa: SLF001
+        if isinstance(table, StateTable):  # apply the whole fetch; Faust's recovery sees its last record
+            table.apply_changelog_batch([ChangelogRow(tp, r.offset, r.key, r.value) for r in records])
+            yield self._to_message(tp, records[-1]), records[-1].offset + 1
+            return
+        for record in records:
+            yield self._to_message(tp, record), record.offset + 1
+
+    def _chunks(self, tp: TP, records: list[Any], left: dict[TP, Span]) -> Iterator[tuple[ConsumerMessage, int]]:
+        expected = self._expected.get(tp)
+        if expected is None:
+            return  # not sought in this assignment: read again once it is
+        if records[0].offset > expected and self._believed_gaps.get(tp) != expected:
+            self._believed_gaps[tp] = expected
+            left[tp] = (expected, left[tp][1])
+            return
+        wanted = [record for record in records if record.offset >= expected]
+        if not wanted:
+            left[tp] = (0, 0)
+        generation = self.app.consumer_generation_id
+        for start in range(0, len(wanted), _CHUNK_RECORDS):
+            chunk = Chunk(wanted[start : start + _CHUNK_RECORDS])
+            newest = chunk.records[-1]
+            message = ConsumerMessage(
+                tp.topic,
+                tp.partition,
+                chunk.last,
+                newest.timestamp / 1000.0,
+                newest.timestamp_type,
+                (),
+                None,
+                chunk,
+                None,
+                0,
+                0,
+                tp,
+                generation_id=generation,
+            )
+            yield message, chunk.last + 1
+
+    async def _read_again(self, left: Mapping[TP, Span]) -> None:
+        """Seek back to what was fetched and not handed out, unless somebody has moved the position since."""
+        if not left or self.should_stop:
+            return
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001
+
+        async def seek_back() -> None:  # runs in the consumer's own thread
+            for tp, (first, end) in left.items():
+                try:
+                    if tp in consumer.assignment() and await asyncio.wait_for(consumer.position(tp), 1) >= end:
+                        consumer.seek(tp, first)
+                except (IllegalStateError, asyncio.TimeoutError):
+                    continue  # the partition has gone, or is being sought already
+
+        await self._thread.call_thread(seek_back)
+        for tp in left:
+            if tp.topic not in self._chunked:
+                self._read_offset[tp] = None
+        self.log.info("Fetched but not delivered, read again: %s partitions", len(left))
+        await asyncio.sleep(0.05)  # lets the flow change settle instead of fetching the same records in a tight loop
+
+    async def perform_seek(self) -> None:
+        """Seek every partition to its committed offset, or to its beginning where nothing is committed."""
+        self.stop_flow()
+        while self._delivering:
+            await asyncio.sleep(0.001)
+        self._chains.clear()
+        self._expected.clear()
+        await super().perform_seek()
+        starts = {tp: self._read_offset[tp] for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        fresh = [tp for tp, offset in starts.items() if not offset]
+        if fresh:
+            starts.update(await self.earliest_offsets(*fresh))
+            await self.seek_wait({tp: starts[tp] for tp in fresh})
+        self._expected.update({tp: offset or 0 for tp, offset in starts.items() if tp.topic in self._chunked})
+
+    # -- commits
+
+    def finish(self, chunk: Chunk) -> None:
+        """Mark a chunk as done: its offset is committed once all earlier chunks of its partition are done too."""
+        chunk.finish()
+        self._last_work_seconds = chunk.seconds
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic not in self._chunked:
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        chain, offset = self._chains.get(tp), None
+        while chain and chain[0].value.done:
+            offset = chain.popleft().offset + 1
+        self._acked[tp].clear()  # Faust's own book-keeping is not used for chunks
+        self._acked_index[tp].clear()
+        return offset
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+        pending = set(super()._filter_tps_with_pending_acks(topics))
+        return pending | {tp for tp in self._chains if topics is None or tp in topics or tp.topic in topics}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        asked_at = Lease.clock()
+        done = bool(await super()._commit(offsets))
+        if done and offsets:
+            self.lease.renew(asked_at)
+        return done
+
+    # -- membership
+
+    async def confirm_ownership(self, message: ConsumerMessage) -> bool:
+        """Tell whether the group still counts this worker as the owner of the message's partition.
+
+        A successful commit within the lease says so; without one the chunk's first offset is committed as a probe
+        (everything before it is done).
+        """
+        if self.lease.holds():
+            return True
+        if message.tp not in self.assignment() or message.generation_id != self.app.consumer_generation_id:
+            return False
+        return await self._commit({message.tp: message.value.first})
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Subscribe to the source topics and all changelogs, or not at all.
+
+        A worker that is stopped while it starts would join without its changelogs; with static membership its successor
+        would inherit that assignment, and work from empty state.
+        """
+        wanted = set(topics)
+        if not self.app.should_stop and self.app.tables.changelog_topics <= wanted:
+            await super().subscribe(wanted)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Refuse an assignment in which a partition comes without its state."""
+        changelogs = self.app.assignor.assigned_actives()
+        for tp in assigned:
+            if tp.topic in self._chunked:
+                for topic in self.app.tables.changelog_topics:
+                    if TP(topic, tp.partition) not in changelogs:
+                        end_process(Exit.MISASSIGNED, f"partition {tp.partition} came without its changelog")
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Wait for the chunks in work, commit them (Faust does both), then forget the partitions."""
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._chains.pop(tp, None)
+            self._expected.pop(tp, None)
+
+    # -- watchdog
+
+    @Service.task
+    async def _watch_for_stalls(self) -> None:
+        detector = StallDetector()
+        while not self.should_stop:
+            await self.sleep(1.0)
+            for tp, expected in list(self._expected.items()):
+                chain = self._chains.get(tp)
+                waiting = bool(chain) or (self.highwater(tp) or 0) > expected
+                position = (expected, chain[0].offset if chain else None, self._committed_offset.get(tp))
+                if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
+                    end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
+
+    def lag(self) -> dict[int, int]:
+        """Return the records that wait in each assigned partition of the chunked topics, summed over topics."""
+        waiting: dict[int, int] = {}
+        for tp, expected in list(self._expected.items()):
+            chain = self._chains.get(tp)
+            position = chain[0].value.first if chain else expected
+            behind = max(0, (self.highwater(tp) or 0) - position)
+            waiting[tp.partition] = waiting.get(tp.partition, 0) + behind
+        return waiting
+
+
+class _IdempotentProducer(driver.Producer):  # type: ignore[misc] # Faust ships no types for its drivers
+    """Faust's producer with acks from all replicas and without duplicates by its own retries."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class _Transport(driver.Transport):  # type: ignore[misc] # Faust ships no types for its drivers
+    Consumer = ChunkedConsumer
+    Producer = _IdempotentProducer
+
+
+TRANSPORTS.aliases[TRANSPORT_SCHEME] = f"{__name__}:_Transport"

@@ -1,0 +1,25 @@
+"""Finds partitions on which records wait and nothing moves, so that the process can be started anew."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+__all__ = ["StallDetector"]
+
+STALL_SECONDS = 60.0  # longer than a broker's restart takes
+
+
+class StallDetector:
+    """Pure: told a partition's position now and then, says when it has stood still for too long with work waiting."""
+
+    def __init__(self, seconds: float = STALL_SECONDS) -> None:
+        self._seconds = seconds
+        self._seen: dict[Hashable, tuple[Hashable, float]] = {}
+
+    def stalled(self, partition: Hashable, position: Hashable, *, waiting: bool, now: float) -> bool:
+        """Note the position at `now` (seconds); return whether it has not changed for too long while records wait."""
+        before = self._seen.get(partition)
+        if not waiting or before is None or before[0] != position:
+            self._seen[partition] = (position, now)
+            return False
+        return now - before[1] > self._seconds
