@@ -1,0 +1,166 @@
+"""Every metric that a worker exports: its kind, unit, labels and meaning, as data.
+
+Nothing is exported that does not stand here. Labels have few values that are known beforehand, and never a patient,
+stay, bed or alert.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args, get_type_hints
+
+from agents.messages import AlertEvent
+from agents.rejection import REASONS
+from monitor.version import VERSION
+
+__all__ = ["CATALOGUE", "PREFIX", "Metric"]
+
+PREFIX = "sepsis_monitor_"
+
+_LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_AGES = (1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+_DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_SIZES = (1.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: its full name as scraped, what it counts, and which label values exist from the start."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram", "info"]
+    unit: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    children: tuple[tuple[str, ...], ...] = ()  # label values known beforehand, in the order of `labels`
+
+
+def _alert_children() -> tuple[tuple[str, ...], ...]:
+    fields = get_type_hints(AlertEvent)
+    return tuple(product(*(get_args(fields[name]) for name in ("kind", "transition", "priority"))))
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    Metric("sepsis_monitor_records_total", "counter", "records", "Records read from the patients' logs."),
+    Metric(
+        "sepsis_monitor_observations_accepted_total", "counter", "observations", "Observations that entered a stay."
+    ),
+    Metric(
+        "sepsis_monitor_observations_repeated_total",
+        "counter",
+        "observations",
+        "Observations that changed nothing, because they had been seen before.",
+    ),
+    Metric(
+        "sepsis_monitor_observations_superseded_total",
+        "counter",
+        "measurements",
+        "Late measurements of closed steps that a newer one of the same vital sign had overtaken.",
+    ),
+    Metric(
+        "sepsis_monitor_observations_rejected_total",
+        "counter",
+        "events",
+        "Events that were refused and moved to the topic of rejected events, by reason.",
+        labels=("reason",),
+        children=tuple((reason,) for reason in REASONS),
+    ),
+    Metric("sepsis_monitor_steps_closed_total", "counter", "steps", "Hourly steps of stays that closed."),
+    Metric("sepsis_monitor_risks_computed_total", "counter", "risks", "Provisional risks computed."),
+    Metric(
+        "sepsis_monitor_state_resets_total",
+        "counter",
+        "patients",
+        "Patients whose stored state could not be used and who began anew, by reason.",
+        labels=("reason",),
+        children=(("damaged",), ("foreign_key",), ("model_changed",)),
+    ),
+    Metric(
+        "sepsis_monitor_alerts_total",
+        "counter",
+        "transitions",
+        "Transitions in the life of alerts, acknowledged by the broker.",
+        labels=("kind", "transition", "priority"),
+        children=_alert_children(),
+    ),
+    Metric(
+        "sepsis_monitor_batch_records",
+        "histogram",
+        "records",
+        "Records worked off together, those of one chunk of one partition.",
+        buckets=_SIZES,
+    ),
+    Metric(
+        "sepsis_monitor_batch_seconds",
+        "histogram",
+        "seconds",
+        "Time that one chunk took, the broker's acknowledgements included.",
+        buckets=_LATENCIES,
+    ),
+    Metric(
+        "sepsis_monitor_model_seconds",
+        "histogram",
+        "seconds",
+        "Time that the model took of one chunk.",
+        buckets=_DURATIONS,
+    ),
+    Metric(
+        "sepsis_monitor_append_to_risk_seconds",
+        "histogram",
+        "seconds",
+        "From Kafka's append of the newest observation to the broker's acknowledgement of its risk.",
+        buckets=_LATENCIES,
+    ),
+    Metric(
+        "sepsis_monitor_append_to_alert_seconds",
+        "histogram",
+        "seconds",
+        "From Kafka's append of the observation to the broker's acknowledgement of the alert.",
+        buckets=_LATENCIES,
+    ),
+    Metric(
+        "sepsis_monitor_time_to_alert_seconds",
+        "histogram",
+        "seconds",
+        "From the measurement's own time to the broker's acknowledgement of the alert.",
+        buckets=_AGES,
+    ),
+    Metric("sepsis_monitor_patients_watched", "gauge", "patients", "Patients with an open stay on this worker."),
+    Metric(
+        "sepsis_monitor_patients_unassessable",
+        "gauge",
+        "patients",
+        "Patients of whom too little is known for a risk that means something.",
+    ),
+    Metric("sepsis_monitor_open_alerts", "gauge", "alerts", "Alerts that are open on this worker."),
+    Metric("sepsis_monitor_state_bytes", "gauge", "bytes", "Size of the state of all patients of this worker."),
+    Metric(
+        "sepsis_monitor_consumer_lag_records",
+        "gauge",
+        "records",
+        "Records of the patients' logs that wait, by partition of this worker.",
+        labels=("partition",),
+    ),
+    Metric("sepsis_monitor_recoveries_total", "counter", "recoveries", "Times that state was read back."),
+    Metric("sepsis_monitor_recovery_seconds", "gauge", "seconds", "Time that the last recovery of state took."),
+    Metric("sepsis_monitor_recovered_patients", "gauge", "patients", "Patients whose state the last recovery found."),
+    Metric(
+        "sepsis_monitor_model_info",
+        "info",
+        "",
+        "The model that computes the risks; always 1.",
+        labels=("name", "version", "digest"),
+    ),
+    Metric(
+        "sepsis_monitor_policy_info",
+        "info",
+        "",
+        "The policy that decides on alerts; always 1.",
+        labels=("name", "version", "digest"),
+    ),
+    Metric(
+        "sepsis_monitor_build_info", "info", "", "The program; always 1.", labels=("version",), children=((VERSION,),)
+    ),
+)

@@ -1,0 +1,97 @@
+"""The metrics of a worker, kept for Prometheus: an observer that fills the catalogue.
+
+Children whose labels are known are made at the start, so that a counter reads 0 before its first event and a rate over
+it is right.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from agents.observer import ChunkReport
+from monitor.catalogue import CATALOGUE, PREFIX, Metric
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """An `agents.observer.Observer` that counts into a registry of its own; safe to scrape from other threads."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in CATALOGUE:
+            self._make(metric)
+
+    def _make(self, metric: Metric) -> None:
+        short = metric.name.removeprefix(PREFIX)
+        made: Counter | Gauge | Histogram
+        if metric.kind == "counter":
+            made = self._counters[short] = Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
+        elif metric.kind == "histogram":
+            made = self._histograms[short] = Histogram(
+                metric.name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
+            )
+        else:
+            made = self._gauges[short] = Gauge(metric.name, metric.meaning, metric.labels, registry=self.registry)
+        for values in metric.children:
+            child = made.labels(*values)
+            if metric.kind == "info" and isinstance(child, Gauge):
+                child.set(1)
+
+    def identify(self, *, model: tuple[str, str, str], policy: tuple[str, str, str]) -> None:
+        """Say which model and policy are at work: name, version and digest of each."""
+        for metric, identity in (("model_info", model), ("policy_info", policy)):
+            self._gauges[metric].clear()
+            self._gauges[metric].labels(*identity).set(1)
+
+    def chunk_done(self, report: ChunkReport) -> None:
+        """Count what came of one chunk."""
+        for name, amount in (
+            ("records_total", report.records),
+            ("observations_accepted_total", report.accepted),
+            ("observations_repeated_total", report.repeated),
+            ("observations_superseded_total", report.superseded),
+            ("steps_closed_total", report.steps_closed),
+            ("risks_computed_total", report.risks),
+        ):
+            self._counters[name].inc(amount)
+        for reason, amount in report.rejected.items():
+            self._counters["observations_rejected_total"].labels(reason).inc(amount)
+        for reason, amount in report.state_resets.items():
+            self._counters["state_resets_total"].labels(reason).inc(amount)
+        for labels, amount in report.alerts.items():
+            self._counters["alerts_total"].labels(*labels).inc(amount)
+        for name, values in (
+            ("batch_records", (float(report.records),)),
+            ("batch_seconds", (report.seconds,)),
+            ("model_seconds", (report.model_seconds,)),
+            ("append_to_risk_seconds", report.append_to_risk_seconds),
+            ("append_to_alert_seconds", report.append_to_alert_seconds),
+            ("time_to_alert_seconds", report.time_to_alert_seconds),
+        ):
+            for value in values:
+                self._histograms[name].observe(value)
+
+    def ward_counted(self, *, watched: int, unassessable: int, open_alerts: int, state_bytes: int) -> None:
+        """Show how many patients this worker watches now."""
+        self._gauges["patients_watched"].set(watched)
+        self._gauges["patients_unassessable"].set(unassessable)
+        self._gauges["open_alerts"].set(open_alerts)
+        self._gauges["state_bytes"].set(state_bytes)
+
+    def lag_measured(self, partition: int, records: int) -> None:
+        """Show how many records of a partition wait; a partition that left this worker is shown no longer."""
+        child = self._gauges["consumer_lag_records"].labels(str(partition))
+        if records >= 0:
+            child.set(records)
+        else:
+            self._gauges["consumer_lag_records"].remove(str(partition))
+
+    def recovered(self, seconds: float, patients: int) -> None:
+        """Show how long the last recovery took."""
+        self._counters["recoveries_total"].inc()
+        self._gauges["recovery_seconds"].set(seconds)
+        self._gauges["recovered_patients"].set(patients)
