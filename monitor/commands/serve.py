@@ -1,0 +1,114 @@
+"""`serve`: run one worker in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import structlog
+
+from agents.decoding import Limits
+from agents.policy import Policy, PolicyError, load_policy
+from agents.topics import Topics, topic_specs
+from agents.worker import Worker, WorkerConfig
+from models.artifact import ArtifactError, load_model
+from models.stay_model import StayModel
+from monitor import http
+from monitor.brokers import open_broker
+from monitor.clients import connection_options
+from monitor.errors import failing_on
+from monitor.invocation import Invocation, pass_invocation
+from monitor.metrics import Metrics
+from monitor.settings import Settings
+from monitor.signals import stop_requested
+from monitor.topic_admin import create_topics
+
+__all__ = ["command"]
+
+_log = structlog.get_logger(__name__)
+
+
+@click.command(name="serve")
+@click.option("--instance", metavar="NAME", help="Static member id, one of its own for each worker (worker.instance).")
+@click.option("--model", metavar="NAME", help="A shipped artefact, or a folder (model.name).")
+@click.option("--policy", type=click.Path(dir_okay=False, path_type=Path), help="Alert policy file (policy.file).")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Local state (worker.data_dir).")
+@click.option("--http-host", metavar="ADDRESS", help="Where /livez, /readyz and /metrics are served (http.host).")
+@click.option("--http-port", type=click.IntRange(0, 65535), help="Their port; 0 takes a free one (http.port).")
+@pass_invocation
+def command(
+    invocation: Invocation,
+    *,
+    instance: str | None,
+    model: str | None,
+    policy: Path | None,
+    data_dir: Path | None,
+    http_host: str | None,
+    http_port: int | None,
+) -> None:
+    """Run one worker until SIGTERM or Ctrl-C; then it finishes the work in hand, commits and ends.
+
+    N workers are N processes with one worker.group and instances of their own. Missing topics are created. With no
+    cluster configured, the local broker is used; one that is started here also ends here, so that for several workers
+    `sepsis-monitor broker` should run first.
+
+    Exit code 0 after a clean end; 1 when it could not start; 70 to 78 when it must be started again, or, with 78, not
+    before a newer version is installed.
+
+    Example: sepsis-monitor --config site.toml serve --instance worker-2 --http-port 9465
+    """
+    overrides = {
+        "worker.instance": instance,
+        "worker.data_dir": data_dir,
+        "model.name": model,
+        "policy.file": policy,
+        "http.host": http_host,
+        "http.port": http_port,
+    }
+    settings = invocation.settings(overrides)
+    with failing_on(ArtifactError):
+        loaded_model = load_model(settings.model.name)
+    with failing_on(PolicyError):
+        loaded_policy = load_policy(settings.policy.file)
+    # A signal while it starts is not lost: asked to stop before it began, it does not begin.
+    with stop_requested() as stop, open_broker(settings) as bootstrap:
+        create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
+        code = 0 if stop.is_set() else _run(settings, bootstrap, loaded_model, loaded_policy)
+    click.get_current_context().exit(code)
+
+
+def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -> int:
+    metrics = Metrics()
+    metrics.identify(
+        model=(model.name, model.version, model.digest), policy=(policy.name, policy.version, policy.digest)
+    )
+    worker = Worker(_config(settings, bootstrap), model, policy, metrics)
+    server = http.start(settings.http.host, settings.http.port, metrics.registry, worker.status)
+    _log.info(
+        "worker_starting",
+        instance=settings.worker.instance,
+        group=settings.worker.group,
+        bootstrap_servers=bootstrap,
+        model=f"{model.name} {model.version} {model.digest}",
+        policy=f"{policy.name} {policy.version} {policy.digest}",
+    )
+    try:
+        return worker.run()
+    finally:
+        server.stop()
+
+
+def _config(settings: Settings, bootstrap: str) -> WorkerConfig:
+    secured = settings.kafka.security_protocol != "PLAINTEXT"
+    limits = settings.limits
+    return WorkerConfig(
+        bootstrap_servers=bootstrap,
+        group=settings.worker.group,
+        instance=settings.worker.instance,
+        topics=Topics(settings.topics.prefix),
+        partitions=settings.topics.partitions,
+        data_dir=settings.worker.data_dir / settings.worker.instance,
+        limits=Limits(limits.ahead_seconds, limits.late_hours, limits.value_bytes, limits.gap_hours),
+        replication_factor=settings.topics.replication_factor,
+        kafka=connection_options(settings.kafka) if secured else {},
+    )
