@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import episodes, open_step, stays
-from agents.decoding import Entry, Headers, Limits, Measured, StayChange, decode_log_record, values_array
+from agents.decoding import (
+    LONGEST_STAY_MS,
+    Entry,
+    Headers,
+    Limits,
+    Measured,
+    StayChange,
+    decode_log_record,
+    values_array,
+)
 from agents.messages import AlertEvent, ClosedStep, Reason, RiskScore, SourcePosition
 from agents.outputs import Outputs
 from agents.policy import Policy
@@ -32,7 +41,6 @@ from models.vital_signs import NAMES
 __all__ = ["Core", "LogRecord", "Outcome"]
 
 _HOUR_MS = 3_600_000
-_LONGEST_WAIT_MS = 400 * 24 * _HOUR_MS  # from an announced start to the first observation; bounds the steps to close
 _Index = NDArray[np.intp]
 
 
@@ -81,9 +89,7 @@ class Core:
         self.outputs = Outputs(model, policy)
         self._right_partition = right_partition
 
-    def process(
-        self, partition: int, records: Sequence[LogRecord], stored: Callable[[bytes], bytes | None]
-    ) -> Outcome:
+    def process(self, partition: int, records: Sequence[LogRecord], stored: Callable[[bytes], bytes | None]) -> Outcome:
         """Work off a chunk in log order; `stored` gives a patient's state record, None for an unknown one.
 
         Raises UnknownSchemaError when a state was written by a newer version.
@@ -217,7 +223,7 @@ class _Chunk:
         clock, late_ms = int(record["clock_ms"]), limits.late_hours * _HOUR_MS
         if record["watched"]:
             measured = bool(record["last_ms"].any())
-            gap_ms = limits.gap_hours * _HOUR_MS if measured else _LONGEST_WAIT_MS
+            gap_ms = limits.gap_hours * _HOUR_MS if measured else LONGEST_STAY_MS
             if entry.time_ms - clock > gap_ms:
                 self._end_stay(i, row, clock, "the stay ended: nothing was measured for too long")
         elif record["stay_number"] and entry.time_ms <= record["ended_ms"]:
@@ -284,7 +290,7 @@ class _Chunk:
 
     # -- outputs
 
-    def _alert(
+    def _alert(  # noqa: PLR0917 (one line of an alert's story)
         self, i: int, row: int, transition: str, risk: float, threshold: float, cause: str, reasons: list[Reason]
     ) -> None:
         self.rows["sequence"][row] += 1

@@ -22,11 +22,24 @@ from agents.messages import ADMISSION_TYPE, OBSERVATION_TYPE, SCHEMA_VERSION, ST
 from agents.rejection import Rejection
 from models.vital_signs import NAMES, VITAL_SIGNS, contradictory
 
-__all__ = ["Entry", "Limits", "Measured", "StayChange", "decode_admission", "decode_log_record", "parse_time_ms"]
+__all__ = [
+    "LONGEST_STAY_MS",
+    "Entry",
+    "Limits",
+    "Measured",
+    "StayChange",
+    "decode_admission",
+    "decode_log_record",
+    "parse_time_ms",
+    "values_array",
+]
 
 _PATIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _YEAR_2000_MS = 946_684_800_000
 _TYPE_VERSION = re.compile(r"(.+)\.v([0-9]{1,9})")
+_LONGEST_TYPE = 200
+_OLDEST_YEARS = 130
+LONGEST_STAY_MS = 400 * 24 * 3_600_000  # bounds the steps that one event can close
 _LABEL_BYTES = 64  # what the state record keeps of a stay id, a unit or a bed
 _STRING_FIELDS = 2  # patient_id and time; event_id is the optional third
 _T = TypeVar("_T")
@@ -83,80 +96,80 @@ def parse_time_ms(text: str) -> int | None:
     return round(moment.timestamp() * 1000)
 
 
+class _Refused(Exception):  # noqa: N818 (named for its effect, like Skip)
+    """Ends the decoding of an event; caught at the two entrances below."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.reason)
+        self.rejection = rejection
+
+
 def decode_log_record(
     key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
 ) -> Entry | Rejection:
     """Decode one record of the observations topic; never raises."""
-    kind = _kind(headers, OBSERVATION_TYPE)
-    if isinstance(kind, Rejection):
-        return kind
-    if kind == _base(STAY_TYPE):
-        change = decode_admission(key, value, headers, timestamp_ms, limits, kind=STAY_TYPE)
-        return change
-    if kind != _base(OBSERVATION_TYPE):
-        return Rejection("unknown_type", "header ce_type names a type that is not known here")
-    decoded = _parse(value, _observation_decoder, limits)
-    if isinstance(decoded, Rejection):
-        return decoded
-    assert value is not None  # _parse refuses a missing value
-    problem = _repeated_field(value, decoded) or _identity_problem(decoded.patient_id, key, decoded.schema_version)
-    if problem:
-        return problem
-    time_ms = _checked_time(decoded.time, "time", timestamp_ms, limits)
-    if isinstance(time_ms, Rejection):
-        return time_ms
-    return _vital_signs(decoded, time_ms)
+    try:
+        kind = _kind(headers, OBSERVATION_TYPE)
+        if kind == _base(STAY_TYPE):
+            return _stay_change(key, value, headers, timestamp_ms, limits)
+        if kind != _base(OBSERVATION_TYPE):
+            return Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
+        observation = _parsed(value, _observation_decoder, limits)
+        _check_repeats(value or b"", observation)
+        _check_identity(observation.patient_id, key, observation.schema_version)
+        return _vital_signs(observation, _checked_time(observation.time, "time", timestamp_ms, limits))
+    except _Refused as refused:
+        return refused.rejection
 
 
 def decode_admission(
-    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits, *, kind: str = ADMISSION_TYPE
+    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
 ) -> StayChange | Rejection:
-    """Decode one admission event, from its own topic or from a patient's log; never raises."""
-    found = _kind(headers, kind)
-    if isinstance(found, Rejection):
-        return found
-    if found != _base(kind):
-        return Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
-    decoded = _parse(value, _admission_decoder, limits)
-    if isinstance(decoded, Rejection):
-        return decoded
-    assert value is not None
-    problem = (
-        _any_repeated_field(value)
-        or _identity_problem(decoded.patient_id, key, decoded.schema_version)
-        or _admission_problem(decoded)
-    )
-    if problem:
-        return problem
-    times: list[int | None] = []
-    for name in ("time", "admitted", "hospital_admitted"):
-        text = getattr(decoded, name)
-        moment = None if text is None else _checked_time(text, name, timestamp_ms, limits)
-        if isinstance(moment, Rejection):
-            return moment
-        times.append(moment)
-    assert times[0] is not None
-    return StayChange(decoded.patient_id, times[0], decoded, times[1], times[2], _admissions_offset(headers))
-
-
-def _parse(value: bytes | None, decoder: msgspec.json.Decoder[_T], limits: Limits) -> _T | Rejection:
-    if value is None:
-        return Rejection("value_missing", "the record has no value")
-    if len(value) > limits.value_bytes:
-        return Rejection("value_too_large", f"the value has {len(value)} bytes; the limit is {limits.value_bytes}")
-    if not value.isascii():
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            return Rejection("not_utf8", "the value is not valid UTF-8")
+    """Decode one record of the admissions topic; never raises."""
     try:
+        if _kind(headers, ADMISSION_TYPE) != _base(ADMISSION_TYPE):
+            return Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
+        return _stay_change(key, value, headers, timestamp_ms, limits)
+    except _Refused as refused:
+        return refused.rejection
+
+
+def _stay_change(
+    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
+) -> StayChange:
+    said = _parsed(value, _admission_decoder, limits)
+    _check_every_field_once(value or b"")
+    _check_identity(said.patient_id, key, said.schema_version)
+    _check_admission(said)
+    time_ms = _checked_time(said.time, "time", timestamp_ms, limits)
+    admitted, hospital = (
+        None if text is None else _checked_time(text, name, timestamp_ms, limits)
+        for name, text in (("admitted", said.admitted), ("hospital_admitted", said.hospital_admitted))
+    )
+    if admitted is not None and abs(time_ms - admitted) > LONGEST_STAY_MS:
+        raise _Refused(Rejection("admission_invalid", "admitted lies more than 400 days from time"))
+    return StayChange(said.patient_id, time_ms, said, admitted, hospital, _admissions_offset(headers))
+
+
+def _parsed(value: bytes | None, decoder: msgspec.json.Decoder[_T], limits: Limits) -> _T:
+    if value is None:
+        raise _Refused(Rejection("value_missing", "the record has no value"))
+    if len(value) > limits.value_bytes:
+        raise _Refused(
+            Rejection("value_too_large", f"the value has {len(value)} bytes; the limit is {limits.value_bytes}")
+        )
+    try:
+        if not value.isascii():
+            value.decode()
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        return Rejection("schema", _without_values(str(error)))
-    except RecursionError:
-        return Rejection("too_deep", "the value is nested too deeply")
-    except (msgspec.DecodeError, UnicodeError) as error:
-        return Rejection("not_json", _without_values(str(error)))
+        raise _Refused(Rejection("schema", _without_values(str(error)))) from error
+    except RecursionError as error:
+        raise _Refused(Rejection("too_deep", "the value is nested too deeply")) from error
+    except UnicodeError as error:
+        raise _Refused(Rejection("not_utf8", "the value is not valid UTF-8")) from error
+    except msgspec.DecodeError as error:
+        raise _Refused(Rejection("not_json", _without_values(str(error)))) from error
 
 
 def _without_values(text: str) -> str:
@@ -168,19 +181,22 @@ def _base(ce_type: str) -> str:
     return ce_type.rpartition(".v")[0]
 
 
-def _kind(headers: Headers, default: str) -> str | Rejection:
+def _kind(headers: Headers, default: str) -> str:
     """Return the CloudEvents type without its version; a record without one is of the topic's default type."""
+    kind = _base(default)
     for name, raw in headers:
         if name == "ce_type" and raw is not None:
-            match = _TYPE_VERSION.fullmatch(raw.decode(errors="replace")) if len(raw) <= 200 else None  # noqa: PLR2004
+            match = _TYPE_VERSION.fullmatch(raw[:_LONGEST_TYPE].decode(errors="replace"))
             if match is None:
-                return Rejection("unknown_type", "header ce_type is not a known type with a version")
+                raise _Refused(Rejection("unknown_type", "header ce_type is not a known type with a version"))
             if int(match[2]) != SCHEMA_VERSION:
-                return Rejection("unknown_version", f"header ce_type has a major version other than {SCHEMA_VERSION}")
-            return match[1]
-        if name == "ce_specversion" and raw is not None and not raw.startswith(b"1."):
-            return Rejection("unknown_version", "header ce_specversion is not 1.x")
-    return _base(default)
+                raise _Refused(
+                    Rejection("unknown_version", f"header ce_type has a major version other than {SCHEMA_VERSION}")
+                )
+            kind = match[1]
+        elif name == "ce_specversion" and raw is not None and not raw.startswith(b"1."):
+            raise _Refused(Rejection("unknown_version", "header ce_specversion is not 1.x"))
+    return kind
 
 
 def _admissions_offset(headers: Headers) -> int:
@@ -191,26 +207,26 @@ def _admissions_offset(headers: Headers) -> int:
     return -1
 
 
-def _identity_problem(patient_id: str, key: bytes | None, version: int) -> Rejection | None:
+def _check_identity(patient_id: str, key: bytes | None, version: int) -> None:
     if version != SCHEMA_VERSION:
-        return Rejection("unknown_version", f"schema_version is not {SCHEMA_VERSION}")
+        raise _Refused(Rejection("unknown_version", f"schema_version is not {SCHEMA_VERSION}"))
     if not _PATIENT_ID.fullmatch(patient_id):
-        return Rejection("patient_id_invalid", "patient_id may have 1 to 64 letters, digits, '_' and '-'")
+        raise _Refused(Rejection("patient_id_invalid", "patient_id may have 1 to 64 letters, digits, '_' and '-'"))
     if key is None:
-        return Rejection("key_missing", "the record has no key; it must be the patient id")
+        raise _Refused(Rejection("key_missing", "the record has no key; it must be the patient id"))
     if key != patient_id.encode():
-        return Rejection("key_mismatch", "the record's key is not its patient_id")
-    return None
+        raise _Refused(Rejection("key_mismatch", "the record's key is not its patient_id"))
 
 
-def _checked_time(text: str, name: str, timestamp_ms: int, limits: Limits) -> int | Rejection:
+def _checked_time(text: str, name: str, timestamp_ms: int, limits: Limits) -> int:
     time_ms = parse_time_ms(text)
     if time_ms is None:
-        return Rejection("time_invalid", f"{name} is not RFC 3339 with an offset, as 2026-11-22T10:00:07Z")
+        raise _Refused(Rejection("time_invalid", f"{name} is not RFC 3339 with an offset, as 2026-11-22T10:00:07Z"))
     if time_ms < _YEAR_2000_MS:
-        return Rejection("time_implausible", f"{name} lies before the year 2000")
+        raise _Refused(Rejection("time_implausible", f"{name} lies before the year 2000"))
     if time_ms > timestamp_ms + limits.ahead_seconds * 1000:
-        return Rejection("time_ahead", f"{name} lies more than {limits.ahead_seconds:g} s after the record's own timestamp")
+        ahead = f"more than {limits.ahead_seconds:g} s after the record's own timestamp"
+        raise _Refused(Rejection("time_ahead", f"{name} lies {ahead}"))
     return time_ms
 
 
@@ -237,27 +253,27 @@ def _vital_signs(observation: Observation, time_ms: int) -> Measured | Rejection
         if wrong.any():
             names = [name for name, bad in zip(NAMES, wrong, strict=True) if bad]
             values = [math.nan if bad else value for value, bad in zip(values, wrong, strict=True)]
-            partly = Rejection("contradictory", "these contradict each other or the others: " + ", ".join(names + refused))
+            partly = Rejection("contradictory", "these contradict the others: " + ", ".join(names + refused))
     if partly and all(map(math.isnan, values)):
         return partly
     return Measured(observation.patient_id, time_ms, values, partly)
 
 
-def _admission_problem(admission: Admission) -> Rejection | None:
-    for name in ("stay_id", "unit", "bed"):
-        text = getattr(admission, name)
+def _check_admission(said: Admission) -> None:
+    for name, text in (("stay_id", said.stay_id), ("unit", said.unit), ("bed", said.bed)):
         if text is not None and not (0 < len(text.encode()) <= _LABEL_BYTES and text.isprintable()):
-            return Rejection("admission_invalid", f"{name} must be 1 to {_LABEL_BYTES} bytes of printable text")
-    if admission.age is not None and not 0 <= admission.age <= 130:  # noqa: PLR2004
-        return Rejection("admission_invalid", "age must be 0 to 130 years")
-    if (admission.type == "merged") != (admission.into is not None):
-        return Rejection("admission_invalid", "into belongs to a merged event, and a merged event needs it")
-    if admission.into is not None and (not _PATIENT_ID.fullmatch(admission.into) or admission.into == admission.patient_id):
-        return Rejection("admission_invalid", "into must be another patient id")
-    return None
+            raise _Refused(
+                Rejection("admission_invalid", f"{name} must be 1 to {_LABEL_BYTES} bytes of printable text")
+            )
+    if said.age is not None and not 0 <= said.age <= _OLDEST_YEARS:
+        raise _Refused(Rejection("admission_invalid", f"age must be 0 to {_OLDEST_YEARS} years"))
+    if (said.type == "merged") != (said.into is not None):
+        raise _Refused(Rejection("admission_invalid", "into belongs to a merged event, and a merged event needs it"))
+    if said.into is not None and (not _PATIENT_ID.fullmatch(said.into) or said.into == said.patient_id):
+        raise _Refused(Rejection("admission_invalid", "into must be another patient id"))
 
 
-def _repeated_field(value: bytes, observation: Observation) -> Rejection | None:
+def _check_repeats(value: bytes, observation: Observation) -> None:
     """Refuse a field that stands twice: which one counts would depend on the reader.
 
     The quotes of a plain observation can be counted; only a value with more of them is parsed a second time.
@@ -266,26 +282,24 @@ def _repeated_field(value: bytes, observation: Observation) -> Rejection | None:
     strings = _STRING_FIELDS
     if observation.event_id is not None:
         fields, strings = fields + 1, strings + 1
-    return None if value.count(b'"') == 2 * (fields + strings) else _any_repeated_field(value)
+    if value.count(b'"') != 2 * (fields + strings):
+        _check_every_field_once(value)
 
 
-def _any_repeated_field(value: bytes) -> Rejection | None:
-    repeated = False
-
-    def keep(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal repeated
+def _check_every_field_once(value: bytes) -> None:
+    def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         found = list(pairs)
         result = dict(found)
-        repeated = repeated or len(result) != len(found)
+        if len(result) != len(found):
+            raise _Refused(Rejection("duplicate_field", "a field stands twice in the value"))
         return result
 
     try:
-        json.loads(value, object_pairs_hook=keep)
-    except RecursionError:
-        return Rejection("too_deep", "the value is nested too deeply")
-    except ValueError:
-        return Rejection("not_json", "the value is not well-formed JSON")
-    return Rejection("duplicate_field", "a field stands twice in the value") if repeated else None
+        json.loads(value, object_pairs_hook=unique)
+    except RecursionError as error:
+        raise _Refused(Rejection("too_deep", "the value is nested too deeply")) from error
+    except ValueError as error:
+        raise _Refused(Rejection("not_json", "the value is not well-formed JSON")) from error
 
 
 def values_array(entries: Sequence[Measured]) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ class ChunkReport:
     state_resets: Mapping[str, int] = field(default_factory=dict)  # by reason
     model_seconds: float = 0.0
     seconds: float = 0.0  # the whole chunk, broker acknowledgements included
-    append_to_alert_seconds: tuple[float, ...] = ()  # from Kafka's append of the observation to the alert's acknowledgement
+    append_to_alert_seconds: tuple[float, ...] = ()  # from Kafka's append to the alert's acknowledgement
     append_to_risk_seconds: tuple[float, ...] = ()  # from Kafka's append of the newest observation to its risk's
     time_to_alert_seconds: tuple[float, ...] = ()  # from the measurement's own time to the alert's acknowledgement
 
@@ -51,7 +51,7 @@ class Observer(Protocol):
         """How many records of the observations' partition wait; -1 when the partition left this worker."""
 
     def recovered(self, seconds: float, patients: int) -> None:
-        """The state of all assigned partitions is back."""
+        """Note that the state of all assigned partitions is back."""
 
 
 class SilentObserver:

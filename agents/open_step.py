@@ -101,8 +101,11 @@ def close(rows: NDArray[Any], index: NDArray[np.intp]) -> None:
 
 
 def _newer(when: _TimeArray, values: _FloatArray, old_when: _TimeArray, old: _FloatArray) -> NDArray[np.bool_]:
-    """Tell where a measurement replaces the old one: later, or at the same time and greater (so that order is nothing)."""
-    return ~np.isnan(values) & ((when > old_when) | np.isnan(old) | ((when == old_when) & (values > old)))
+    """Tell where a measurement replaces the old one: later, or greater at the same time, so that order is nothing."""
+    newer: NDArray[np.bool_] = ~np.isnan(values) & (
+        (when > old_when) | np.isnan(old) | ((when == old_when) & (values > old))
+    )
+    return newer
 
 
 def _keep_last(rows: NDArray[Any], index: NDArray[np.intp], times_ms: _TimeArray, values: _FloatArray) -> None:

@@ -25,7 +25,7 @@ class Lease:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def renew(self, asked_at: float) -> None:
-        """The commit that was asked for at `asked_at` (by `clock`) was accepted."""
+        """Note that the commit asked for at `asked_at` (by `clock`) was accepted."""
         self._renewed_at = max(self._renewed_at, asked_at)
 
     def holds(self) -> bool:

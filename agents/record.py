@@ -119,7 +119,9 @@ class RecordLayout:
         if zlib.crc32(record[_CHECKED_FROM:]) != checksum:
             return "damaged"
         if schema != RECORD_SCHEMA:
-            msg = f"a state record has schema {schema}; this version knows {RECORD_SCHEMA}: run the version that wrote it"
+            msg = (
+                f"a state record has schema {schema}, this version knows {RECORD_SCHEMA}: run the version that wrote it"
+            )
             raise UnknownSchemaError(msg)
         head = np.frombuffer(record, _HEAD, 1)[0]
         if head["key"] != key:

@@ -1,4 +1,4 @@
-"""The life of a stay in one row of state: it starts, its details change, it ends. Pure; times are epoch milliseconds."""
+"""The life of a stay in one row of state: it starts, its details change, it ends. Pure; times are epoch ms."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ def names_another_stay(rows: NDArray[Any], row: int, change: StayChange) -> bool
     if not record["announced"]:
         return False  # the announcement of the stay that began with its first observation
     if said.stay_id is not None:
-        return said.stay_id.encode() != record["stay_id"]
-    return (change.time_ms if change.admitted_ms is None else change.admitted_ms) != record["start_ms"]
+        return bool(said.stay_id.encode() != record["stay_id"])
+    start_ms = change.time_ms if change.admitted_ms is None else change.admitted_ms
+    return start_ms != int(record["start_ms"])
 
 
 def end(rows: NDArray[Any], row: int, ended_ms: int) -> None:

@@ -45,7 +45,7 @@ class Steps:
         self.model_seconds = 0.0
 
     def close_until(self, rows: NDArray[Any], index: _Index, steps: NDArray[np.int32]) -> list[Closed]:
-        """Close the open steps of these (distinct) rows until `steps` (N,) are open; hours without data are steps too."""
+        """Close the steps of these (distinct) rows until `steps` (N,) are open; hours without data are steps too."""
         closed: list[Closed] = []
         while True:
             behind = rows["open_step"][index] < steps

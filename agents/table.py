@@ -30,11 +30,16 @@ class ChangelogRow:
         self.message = self
 
 
-class StateTable(faust.Table):  # type: ignore[misc] # Faust's tables are not typed
-    """Table of bytes to bytes; `version` returns a record's source offset, `recovered` is told which partitions are back."""
+class StateTable(faust.Table[bytes, bytes]):
+    """Table of bytes; `version` returns a record's source offset, `recovered` is told which partitions are back."""
 
     def __init__(
-        self, app: faust.App, *, version: Callable[[bytes], int], recovered: Callable[[set[int]], None], **kwargs: Any
+        self,
+        app: faust.App,
+        *,
+        version: Callable[[bytes], int],
+        recovered: Callable[[set[int]], None],
+        **kwargs: Any,
     ) -> None:
         super().__init__(app, key_type=bytes, value_type=bytes, **kwargs)
         self._version = version

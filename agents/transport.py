@@ -24,7 +24,7 @@ import asyncio
 import collections
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import TRANSPORTS
@@ -47,14 +47,14 @@ _REST_PER_WORK = 1.0  # rest after a small fetch as long as the last chunk took:
 Span = tuple[int, int]  # offsets still to be handed out: from, up to but without
 
 
-class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no types for its drivers
+class ChunkedConsumer(driver.Consumer):
     """Faust's aiokafka consumer, delivering the app's chunked topics a chunk at a time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lease = Lease()
-        self._chunked: set[str] = self.app.chunked_topics
-        self._chains: dict[TP, collections.deque[ConsumerMessage]] = {}  # handed out, oldest first
+        self._chunked: set[str] = cast(Any, self.app).chunked_topics
+        self._chains: dict[TP, collections.deque[Chunk]] = {}  # handed out, oldest first
         self._expected: dict[TP, int] = {}  # next offset to hand out; set by perform_seek
         self._believed_gaps: dict[TP, int] = {}
         self._delivering = False
@@ -63,7 +63,10 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
 
     # -- delivery
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 (Faust's signature)
+    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once and yield (partition, message); runs in Faust's fetcher task."""
         rest = self._rest_until - time.monotonic()
         if rest > 0:
@@ -103,16 +106,14 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
     def _note_delivery(self, tp: TP, message: ConsumerMessage, following: int) -> None:
         if tp.topic in self._chunked:
             self._read_offset[tp] = None  # switches off Faust's own idea of gaps and repeats
-            self._chains.setdefault(tp, collections.deque()).append(message)
+            self._chains.setdefault(tp, collections.deque()).append(cast(Any, message).value)
             self._expected[tp] = following
 
-    def _messages(
-        self, tp: TP, records: list[Any], left: dict[TP, Span]
-    ) -> Iterator[tuple[ConsumerMessage, int]]:
+    def _messages(self, tp: TP, records: list[Any], left: dict[TP, Span]) -> Iterator[tuple[ConsumerMessage, int]]:
         if tp.topic in self._chunked:
             yield from self._chunks(tp, records, left)
             return
-        table = self.app.tables._recovery.tp_to_table.get(tp) if self._is_changelog_tp(tp) else None  # noqa: SLF001
+        table = cast(Any, self.app.tables)._recovery.tp_to_table.get(tp) if self._is_changelog_tp(tp) else None  # noqa: SLF001
         if isinstance(table, StateTable):  # apply the whole fetch; Faust's recovery sees its last record
             table.apply_changelog_batch([ChangelogRow(tp, r.offset, r.key, r.value) for r in records])
             yield self._to_message(tp, records[-1]), records[-1].offset + 1
@@ -141,9 +142,9 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
                 chunk.last,
                 newest.timestamp / 1000.0,
                 newest.timestamp_type,
-                (),
+                [],
                 None,
-                chunk,
+                cast(Any, chunk),
                 None,
                 0,
                 0,
@@ -163,7 +164,7 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
                 try:
                     if tp in consumer.assignment() and await asyncio.wait_for(consumer.position(tp), 1) >= end:
                         consumer.seek(tp, first)
-                except (IllegalStateError, asyncio.TimeoutError):
+                except (TimeoutError, IllegalStateError):
                     continue  # the partition has gone, or is being sought already
 
         await self._thread.call_thread(seek_back)
@@ -176,7 +177,7 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
     async def perform_seek(self) -> None:
         """Seek every partition to its committed offset, or to its beginning where nothing is committed."""
         self.stop_flow()
-        while self._delivering:
+        while self._delivering:  # noqa: ASYNC110 (over within one delivery; an event would have to be reset)
             await asyncio.sleep(0.001)
         self._chains.clear()
         self._expected.clear()
@@ -184,8 +185,9 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
         starts = {tp: self._read_offset[tp] for tp in self.assignment() if not self._is_changelog_tp(tp)}
         fresh = [tp for tp, offset in starts.items() if not offset]
         if fresh:
-            starts.update(await self.earliest_offsets(*fresh))
-            await self.seek_wait({tp: starts[tp] for tp in fresh})
+            earliest = {tp: offset or 0 for tp, offset in (await self.earliest_offsets(*fresh)).items()}
+            starts.update(earliest)
+            await self.seek_wait(earliest)
         self._expected.update({tp: offset or 0 for tp, offset in starts.items() if tp.topic in self._chunked})
 
     # -- commits
@@ -200,15 +202,15 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
             offset: int | None = super()._new_offset(tp)
             return offset
         chain, offset = self._chains.get(tp), None
-        while chain and chain[0].value.done:
-            offset = chain.popleft().offset + 1
+        while chain and chain[0].done:
+            offset = chain.popleft().last + 1
         self._acked[tp].clear()  # Faust's own book-keeping is not used for chunks
         self._acked_index[tp].clear()
         return offset
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         pending = set(super()._filter_tps_with_pending_acks(topics))
-        return pending | {tp for tp in self._chains if topics is None or tp in topics or tp.topic in topics}
+        return iter(pending | {tp for tp in self._chains if topics is None or tp in topics or tp.topic in topics})
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         asked_at = Lease.clock()
@@ -219,7 +221,7 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
 
     # -- membership
 
-    async def confirm_ownership(self, message: ConsumerMessage) -> bool:
+    async def confirm_ownership(self, message: ConsumerMessage, chunk: Chunk) -> bool:
         """Tell whether the group still counts this worker as the owner of the message's partition.
 
         A successful commit within the lease says so; without one the chunk's first offset is committed as a probe
@@ -229,7 +231,7 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
             return True
         if message.tp not in self.assignment() or message.generation_id != self.app.consumer_generation_id:
             return False
-        return await self._commit({message.tp: message.value.first})
+        return await self._commit({message.tp: chunk.first})
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Subscribe to the source topics and all changelogs, or not at all.
@@ -268,7 +270,7 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
             for tp, expected in list(self._expected.items()):
                 chain = self._chains.get(tp)
                 waiting = bool(chain) or (self.highwater(tp) or 0) > expected
-                position = (expected, chain[0].offset if chain else None, self._committed_offset.get(tp))
+                position = (expected, chain[0].last if chain else None, self._committed_offset.get(tp))
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
 
@@ -277,20 +279,20 @@ class ChunkedConsumer(driver.Consumer):  # type: ignore[misc] # Faust ships no t
         waiting: dict[int, int] = {}
         for tp, expected in list(self._expected.items()):
             chain = self._chains.get(tp)
-            position = chain[0].value.first if chain else expected
+            position = chain[0].first if chain else expected
             behind = max(0, (self.highwater(tp) or 0) - position)
             waiting[tp.partition] = waiting.get(tp.partition, 0) + behind
         return waiting
 
 
-class _IdempotentProducer(driver.Producer):  # type: ignore[misc] # Faust ships no types for its drivers
+class _IdempotentProducer(driver.Producer):
     """Faust's producer with acks from all replicas and without duplicates by its own retries."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
 
-class _Transport(driver.Transport):  # type: ignore[misc] # Faust ships no types for its drivers
+class _Transport(driver.Transport):
     Consumer = ChunkedConsumer
     Producer = _IdempotentProducer
 

@@ -16,13 +16,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
 from aiokafka.partitioner import murmur2
 
 from agents import publishing, record
+from agents.chunk import Chunk
 from agents.core import Core, Outcome
 from agents.decoding import Limits, decode_admission
 from agents.exits import Exit, end_process
@@ -35,6 +36,7 @@ from agents.sending import Outgoing, send
 from agents.stream_app import StreamApp
 from agents.table import StateTable
 from agents.topics import Topics
+from agents.transport import ChunkedConsumer
 from models.stay_model import StayModel
 
 __all__ = ["Worker", "WorkerConfig", "partition_of"]
@@ -201,7 +203,7 @@ class Worker:
             },
         )
         acknowledged = time.time()
-        await self._confirm_ownership(message)
+        await self._confirm_ownership(message, chunk)
         if outcome.states:
             await self._states.put(message.partition, outcome.states)
         self._finish(event)
@@ -235,16 +237,19 @@ class Worker:
         reasons = Counter(rejection.reason for _, rejection in rejected)
         self._observer.chunk_done(ChunkReport(records=len(chunk.records), rejected=reasons))
 
+    @property
+    def _consumer(self) -> ChunkedConsumer:
+        return cast(ChunkedConsumer, cast(Any, self.app).consumer)
+
     def _finish(self, event: Any) -> None:
-        if self.app is not None:
-            self.app.consumer.finish(event.value)
+        self._consumer.finish(event.value)
         event.ack()
 
     async def _publish(self, partition: int, records: Mapping[str, list[Outgoing]]) -> None:
         await asyncio.gather(*(send(self.app, topic, partition, some) for topic, some in records.items() if some))
 
-    async def _confirm_ownership(self, message: Any) -> None:
-        if self.app is None or not await self.app.consumer.confirm_ownership(message):
+    async def _confirm_ownership(self, message: Any, chunk: Chunk) -> None:
+        if not await self._consumer.confirm_ownership(message, chunk):
             end_process(Exit.NOT_OWNER, f"partition {message.partition} may belong to another worker now")
 
     @staticmethod
@@ -306,10 +311,9 @@ class Worker:
         )
         if self.app is None or not self.app.started or not self._ready:
             return
-        lag = self.app.consumer.lag()
+        lag = self._consumer.lag()
         for partition in self._lag_of - lag.keys():
             self._observer.lag_measured(partition, -1)
         for partition, records in lag.items():
             self._observer.lag_measured(partition, records)
         self._lag_of = set(lag)
-
