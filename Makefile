@@ -1,0 +1,42 @@
+# make demo   a virtual environment, the project in it, and real patients on the screen
+# make test   the same, and every check
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Apache Kafka for the end-to-end tests: KAFKA_HOME, or a distribution that lies beside the checkout.
+ifeq ($(strip $(KAFKA_HOME)),)
+KAFKA_HOME := $(abspath $(wildcard ../shared/kafka))
+endif
+ifneq ($(strip $(KAFKA_HOME)),)
+export KAFKA_HOME
+endif
+# One thread a process: the models are small, and threads of a busy machine wait for each other.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: install demo test check clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group test
+	touch $@
+
+demo: install
+	$(BIN)/sepsis-monitor demo $(ARGS)
+
+test: check
+	$(BIN)/python -m pytest $(ARGS)
+
+# What needs no broker and no data: style, types, the direction of imports.
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
