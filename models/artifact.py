@@ -19,7 +19,15 @@ from models.manifest import SCHEMA_VERSION, Assessable, Calibration, GoldenStay,
 from models.stay_model import StayModel, StepInput
 from models.vital_signs import N_VITAL_SIGNS, VITAL_SIGNS
 
-__all__ = ["ArtifactError", "Description", "load_model", "save_model", "shipped_models", "untrained_model"]
+__all__ = [
+    "ArtifactError",
+    "Description",
+    "build_model",
+    "load_model",
+    "save_model",
+    "shipped_models",
+    "untrained_model",
+]
 
 _SHIPPED = Path(__file__).parent / "artifacts"
 _WEIGHTS_FILE = "model.safetensors"
@@ -76,6 +84,11 @@ def load_model(name_or_folder: str) -> StayModel:
     return model
 
 
+def build_model(weights: Weights, description: Description) -> StayModel:
+    """Return the model that `save_model` would write; raises ArtifactError where its sums would not be exact."""
+    return _build(weights, description)[0]
+
+
 def save_model(folder: Path, weights: Weights, description: Description) -> StayModel:
     """Write an artefact into a folder, made where missing, and return it as `load_model` reads it back.
 
@@ -118,7 +131,7 @@ def untrained_model(seed: int = 0, hidden: int = 64) -> StayModel:
         training={"seed": seed},
         metrics={},
     )
-    return _build(weights, description)[0]
+    return build_model(weights, description)
 
 
 def _build(weights: Weights, description: Description) -> tuple[StayModel, bytes, bytes]:

@@ -142,6 +142,10 @@ class FeatureState:
         """Return a working copy of the fields of a structured array (N)."""
         return cls(**{name: np.array(records[name], order="C") for name, _, _ in STATE_FIELDS})
 
+    def first(self, n: int) -> FeatureState:
+        """Return the state of the first n stays."""
+        return FeatureState(**{name: getattr(self, name)[:n] for name, _, _ in STATE_FIELDS})
+
     def write(self, records: NDArray[np.void]) -> None:
         """Put the state into the fields of a structured array (N)."""
         for name, _, _ in STATE_FIELDS:

@@ -1,0 +1,31 @@
+"""The course of a training run as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from models.checkpoint import Epoch
+
+__all__ = ["draw_curves"]
+
+
+def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
+    """Write a PNG with the loss and the time-adjusted AUROC on the validation stays by epoch."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    epochs = range(1, len(history) + 1)
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [epoch.loss for epoch in history], marker=".", label="training stays")
+    left.set(xlabel="epoch", ylabel="hour-matched cross-entropy")
+    right.plot(epochs, [epoch.auroc_all for epoch in history], marker=".", label="all vital signs")
+    right.plot(epochs, [epoch.auroc_three for epoch in history], marker=".", label="three vital signs")
+    right.set(xlabel="epoch", ylabel="time-adjusted AUROC, validation stays")
+    for axes in (left, right):
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
