@@ -139,7 +139,7 @@ class TopicReader(threading.Thread):
         """Take a consumer, which the thread closes when it ends; `handle` runs in the thread."""
         super().__init__(name="topic-reader", daemon=True)
         self._consumer = consumer
-        self._handle = handle
+        self._take = handle
         self._halt = threading.Event()
         self._follower = Follower(consumer, assign(consumer, topics))
         self.error: BaseException | None = None
@@ -149,7 +149,7 @@ class TopicReader(threading.Thread):
         try:
             for records in self._follower.batches(self._halt):
                 for record in records:
-                    self._handle(record)
+                    self._take(record)
                     self._follower.done(record)
         except (KafkaError, Failure, msgspec.MsgspecError) as error:
             self.error = error

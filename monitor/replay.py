@@ -109,10 +109,14 @@ class ReplayStream:
         """How many hours the stays have, empty ones included."""
         return self.cohort.n_rows
 
+    def place(self, stay: int) -> tuple[str, str]:
+        """Return the made-up unit and bed of a stay."""
+        return self._units[stay]
+
     def admission(self, stay: int) -> Message:
         """Return the `admitted` event of a stay."""
         cohort, start = self.cohort, int(self.start[stay])
-        unit, bed = self._units[stay]
+        unit, bed = self.place(stay)
         age = float(shortest_decimals(cohort.age_years[stay : stay + 1])[0])
         hospital_hours = float(shortest_decimals(cohort.hospital_hours[stay : stay + 1])[0])
         event = Admission(

@@ -17,7 +17,7 @@ from monitor.brokers import open_broker
 from monitor.errors import Failure
 from monitor.follow import AlertFilter, Follower, Tail, assign, ends
 from monitor.invocation import Invocation, pass_invocation
-from monitor.stopping import stop_on_signals
+from monitor.signals import stop_requested
 
 __all__ = ["command"]
 
@@ -67,7 +67,7 @@ def command(
     """
     settings = invocation.settings()
     wanted = AlertFilter(frozenset(kinds), frozenset(units), frozenset(priorities))
-    with stop_on_signals() as stop, open_broker(settings) as bootstrap:
+    with stop_requested() as stop, open_broker(settings) as bootstrap:
         consumer = clients.consumer(settings.kafka, bootstrap, group_id=group, enable_auto_commit=False)
         try:
             follower = Follower(consumer, assign(consumer, [Topics(settings.topics.prefix).alert_events], start))

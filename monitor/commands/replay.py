@@ -25,7 +25,7 @@ from monitor.positions import GroupPositions
 from monitor.publishing import PRODUCER_OPTIONS, Publisher, PublisherOptions, ReplaySummary
 from monitor.replay import ReplayOptions, ReplayStream, format_time
 from monitor.settings import Settings
-from monitor.stopping import stop_on_signals
+from monitor.signals import stop_requested
 from monitor.topic_admin import create_topics
 
 __all__ = ["command"]
@@ -96,7 +96,7 @@ def command(
 
 def _publish(settings: Settings, stream: ReplayStream, options: PublisherOptions, *, as_json: bool) -> ReplaySummary:
     topics = Topics(settings.topics.prefix)
-    with stop_on_signals() as stop, open_broker(settings) as bootstrap:
+    with stop_requested() as stop, open_broker(settings) as bootstrap:
         if settings.kafka.bootstrap_servers is None:
             create_topics(bootstrap, settings, topic_specs(topics))
         with (
