@@ -40,7 +40,8 @@ class StayNet(nn.Module):
             weight.mul_(factor[:, None]).clamp_(-_LARGEST_WEIGHT, _LARGEST_WEIGHT)
         for each in (bias, second_bias):
             each.mul_(factor).clamp_(-_LARGEST_WEIGHT / 2, _LARGEST_WEIGHT / 2)
-        self.head.weight.clamp_(-_LARGEST_WEIGHT, _LARGEST_WEIGHT)
+        for each in (self.head.weight, self.head.bias):
+            each.clamp_(-_LARGEST_WEIGHT, _LARGEST_WEIGHT)
 
     @torch.no_grad()
     def weights(self) -> Weights:

@@ -1,0 +1,174 @@
+"""`train`: make a model artefact from labelled stays."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.artifact import ArtifactError
+from models.calibration import CalibrationError
+from models.cohort import Cohort, CohortError, read_cohort
+from models.release import release
+from models.split import Split, split
+from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
+from monitor.errors import failing_on
+
+if TYPE_CHECKING:
+    from models.stay_model import StayModel
+    from models.training import Trained
+
+__all__ = ["command"]
+
+_CHECKPOINT = "checkpoint.safetensors"
+_LIBRARIES = ("torch", "numpy", "polars")
+
+
+@click.command(name="train")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the artefact to write."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of the training; default: the shipped one.")
+@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the configuration's.")
+@click.option("--name", default="bedside", show_default=True, help="Name of the model.")
+@click.option("--version", default="1.0.0", show_default=True, help="Version of the model.")
+@click.option("--restart", is_flag=True, help="Start anew where an interrupted run left a checkpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def command(
+    *,
+    file: Path,
+    out: Path,
+    config: Path | None,
+    seed: int | None,
+    name: str,
+    version: str,
+    restart: bool,
+    as_json: bool,
+) -> None:
+    """Train on the stays of FILE, calibrate, choose thresholds, test, and write the artefact into a folder.
+
+    FILE is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019 with SepsisLabel, or a folder of its
+    .psv files. Its stays are split by a fixed seed; the test part is used for the reported figures only. A run that is
+    interrupted goes on where it was when the command is given again.
+
+    Example: sepsis-monitor train p19.parquet --out my-model
+    """
+    with failing_on(ArtifactError, CalibrationError, CohortError, TrainingConfigError):
+        settings = load_training_config(config)
+        if seed is not None:
+            settings = msgspec.structs.replace(settings, seed=seed)
+        cohort = read_cohort(file)
+        parts = split(cohort)
+        trained = _train(cohort, parts, settings, out, restart=restart)
+        with _spinner() as say:
+            model = release(
+                out,
+                weights=trained.weights,
+                scales=trained.scales,
+                cohort=cohort,
+                parts=parts,
+                config=settings,
+                name=name,
+                version=version,
+                origin=_origin(file, cohort, parts, settings, trained),
+                progress=say,
+            )
+    (out / _CHECKPOINT).unlink(missing_ok=True)
+    _report(model, out, as_json=as_json)
+
+
+def _train(cohort: Cohort, parts: Split, config: TrainingConfig, out: Path, *, restart: bool) -> Trained:
+    from models.checkpoint import CheckpointError  # noqa: PLC0415  (torch is for this command alone)
+    from models.curves import draw_curves  # noqa: PLC0415  (so is matplotlib)
+    from models.training import train  # noqa: PLC0415
+
+    checkpoint = out / _CHECKPOINT
+    if restart:
+        checkpoint.unlink(missing_ok=True)
+    with failing_on(CheckpointError), _progress() as progress:
+        bar = progress.add_task("training", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            progress.update(bar, completed=done, total=total, description=f"training, {what}")
+
+        trained = train(
+            cohort.select(parts.train), cohort.select(parts.validation), config, checkpoint=checkpoint, progress=show
+        )
+    draw_curves(out / "curves.png", trained.history)
+    return trained
+
+
+def _origin(file: Path, cohort: Cohort, parts: Split, config: TrainingConfig, trained: Trained) -> dict[str, object]:
+    """Return what the manifest says of how the model came to be."""
+    return {
+        "data_sha256": _sha256(file),
+        "stays": {name: int(part.sum()) for name, part in parts.parts().items()},
+        "septic_stays": {name: int(cohort.septic[part].sum()) for name, part in parts.parts().items()},
+        "config": msgspec.to_builtins(config),
+        "seed": config.seed,
+        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "epochs": [msgspec.to_builtins(epoch) for epoch in trained.history],
+    }
+
+
+def _sha256(path: Path) -> str:
+    """Return the digest of a file, or of the names and contents of a folder's files."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*.psv")):
+        digest.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _report(model: StayModel, out: Path, *, as_json: bool) -> None:
+    manifest = msgspec.to_builtins(model.manifest)
+    summary = {
+        "name": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "folder": str(out),
+        "thresholds": manifest["thresholds"],
+        "metrics": manifest["metrics"],
+    }
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    click.echo(f"{model.name} {model.version} in {out}, {model.digest}")
+    thresholds = model.manifest.thresholds
+    click.echo(f"pager: raise at {thresholds.pager_raise}, resolve below {thresholds.pager_resolve}")
+    tests = model.manifest.metrics["test_stays"]
+    click.echo(f"on {tests['stays']} test stays, {tests['septic_stays']} septic, with 95 % intervals:")
+    for view in ("all", "three_vital_signs", "without_admission", "hours_only"):
+        figure = tests[view]["auroc_time_adjusted"]
+        click.echo(
+            f"  {view.replace('_', ' '):<18} time-adjusted AUROC {figure['value']:.3f}"
+            f" ({figure['low']:.3f} to {figure['high']:.3f})"
+        )
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def _spinner() -> Iterator[Callable[[str], None] | None]:
+    """Yield what shows the work in hand, on stderr; None where that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("calibrating") as status:
+        yield status.update
