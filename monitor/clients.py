@@ -7,12 +7,20 @@ none would serve, because the client library itself only says that it ran out of
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError
+from kafka.errors import (
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
 
 from monitor.errors import Failure
 from monitor.sections import KafkaSettings
@@ -23,10 +31,15 @@ _CLIENT_ID = "sepsis-monitor"
 _BOOTSTRAP_MS = 10_000
 # The embedded broker answers a fetch with all that it has, whatever limit the client sets.
 _LARGEST_ANSWER_BYTES = 1_000_000_000
+_REFUSALS = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_PLAIN_WORDS = {"ECONNREFUSED": "the connection was refused", "DNS Resolution": "the name of the host is not known"}
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return the options of connection and security under their Kafka names, those only that are set."""
+    """Return the options of connection and security under their Kafka names, those only that are set.
+
+    Raises Failure where one names a file that is not there.
+    """
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
     if kafka.sasl_mechanism is not None and kafka.sasl_plain_password is not None:
         options["sasl_mechanism"] = kafka.sasl_mechanism
@@ -35,9 +48,13 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
     if kafka.security_protocol.endswith("SSL"):
         options["ssl_check_hostname"] = kafka.ssl_check_hostname
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-            path = getattr(kafka, name)
-            if path is not None:
-                options[name] = str(path)
+            path: Path | None = getattr(kafka, name)
+            if path is None:
+                continue
+            if not path.is_file():
+                msg = f"kafka.{name} names the file {path}, which is not there"
+                raise Failure(msg)
+            options[name] = str(path)
         if kafka.ssl_password is not None:
             options["ssl_password"] = kafka.ssl_password.get_secret_value()
     return options
@@ -86,9 +103,8 @@ def _connect(make: Callable[..., Any], kafka: KafkaSettings, bootstrap: str, opt
     with _overheard() as reasons:
         try:
             return make(**{**common, **options})
-        except (KafkaError, OSError, ValueError) as error:
-            # ValueError: unreadable certificate files, which the ssl module reports in several ways.
-            reason = _explain(reasons[-1] if reasons else error, kafka)
+        except (KafkaError, OSError, ValueError) as error:  # the last two: certificate files that cannot be used
+            reason = _explain(_most_telling([error, *reasons]), kafka)
             msg = f"cannot connect to Kafka at {bootstrap}: {reason}"
             raise Failure(msg) from error
 
@@ -102,12 +118,7 @@ class _Overhearing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         arguments = record.args if isinstance(record.args, tuple) else ()
-        # The time-out comes last and says nothing; what went before it is the reason.
-        self._heard.extend(
-            argument
-            for argument in arguments
-            if isinstance(argument, BaseException) and not isinstance(argument, KafkaTimeoutError)
-        )
+        self._heard.extend(argument for argument in arguments if isinstance(argument, BaseException))
 
 
 @contextmanager
@@ -126,12 +137,31 @@ def _overheard() -> Iterator[list[BaseException]]:
         library.removeHandler(handler)
 
 
+def _most_telling(errors: Sequence[BaseException]) -> BaseException:
+    """Return the error that says most, of several attempts: a broker that refuses credentials often just hangs up."""
+
+    def rank(error: BaseException) -> int:
+        if isinstance(error, _REFUSALS):
+            return 3
+        if isinstance(error, KafkaConnectionError):
+            return 2
+        return 0 if isinstance(error, KafkaTimeoutError) else 1
+
+    return max(errors, key=rank)
+
+
 def _explain(error: BaseException, kafka: KafkaSettings) -> str:
     if isinstance(error, SaslAuthenticationFailedError):
         return "the broker refused the credentials; check kafka.sasl_plain_username and kafka.sasl_plain_password"
     if isinstance(error, UnsupportedSaslMechanismError):
         return f"the broker does not offer {kafka.sasl_mechanism}; check kafka.sasl_mechanism"
-    text = str(error)
+    if isinstance(error, IllegalSaslStateError):
+        return "the broker takes no credentials there; check kafka.security_protocol and the port"
+    text = str(error).removeprefix("KafkaConnectionError: ")
     if "Handshake failed" in text or "certificate" in text.lower():
         return f"no secure connection ({text}); check kafka.ssl_cafile and the other kafka.ssl_ settings"
+    text = next((words for sign, words in _PLAIN_WORDS.items() if sign in text), text)
+    if "disconnected" in text and kafka.sasl_mechanism is not None:
+        keys = "kafka.sasl_plain_username, kafka.sasl_plain_password, kafka.sasl_mechanism and kafka.security_protocol"
+        return f"the broker hung up during the login, as it does on wrong credentials; check {keys}"
     return f"{text}; check that it runs there, and kafka.bootstrap_servers and kafka.security_protocol"

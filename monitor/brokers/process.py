@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,7 +23,8 @@ __all__ = ["BrokerProcess"]
 _POLL_SECONDS = 0.05
 _TAIL_LINES = 5
 # The embedded broker's binary names a newer C library as a *weak* need; the loader says so and runs it all the same.
-_HARMLESS = "weak version `GLIBC_"
+# Lines of a stack trace tell the user nothing that its first line does not.
+_NO_NEWS = re.compile(r"weak version `GLIBC_|^\s+at |^\s+\.\.\. \d+ more")
 
 _log = structlog.get_logger(__name__)
 
@@ -179,7 +181,7 @@ class BrokerProcess(ABC):
 
     def _last_words(self) -> str:
         lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line for line in lines if line.strip() and _HARMLESS not in line][-_TAIL_LINES:]
+        told = [line for line in lines if line.strip() and not _NO_NEWS.search(line)][-_TAIL_LINES:]
         return " | ".join(told) or f"it wrote nothing to {self.log_file}"
 
     def _running(self) -> subprocess.Popen[bytes]:
