@@ -32,6 +32,7 @@ from agents.outputs import utc
 from agents.policy import Policy
 from agents.record import UnknownSchemaError
 from agents.rejection import Rejection
+from agents.security import KafkaSecurity
 from agents.sending import Outgoing, send
 from agents.stream_app import StreamApp
 from agents.table import StateTable
@@ -51,7 +52,7 @@ _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker needs of the configuration; `kafka` are further settings of the Faust app (security)."""
+    """What a worker needs of the configuration."""
 
     bootstrap_servers: str
     group: str
@@ -61,7 +62,7 @@ class WorkerConfig:
     data_dir: Path
     limits: Limits = field(default_factory=Limits)
     replication_factor: int = 1
-    kafka: Mapping[str, Any] = field(default_factory=dict)
+    security: KafkaSecurity = field(default_factory=KafkaSecurity)
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -132,6 +133,7 @@ class Worker:
 
     def _build(self) -> StreamApp:
         config = self._config
+        config.data_dir.mkdir(parents=True, exist_ok=True)
         app = StreamApp(
             config.group,
             bootstrap_servers=config.bootstrap_servers,
@@ -154,7 +156,7 @@ class Worker:
             producer_max_batch_size=700_000,
             producer_max_request_size=16 * 1024 * 1024,
             worker_redirect_stdouts=False,
-            **config.kafka,
+            **config.security.app_settings(),
         )
         self._states = StateTable(
             app,

@@ -9,6 +9,7 @@ import structlog
 
 from agents.decoding import Limits
 from agents.policy import Policy, PolicyError, load_policy
+from agents.security import KafkaSecurity
 from agents.topics import Topics, topic_specs
 from agents.worker import Worker, WorkerConfig
 from models.artifact import ArtifactError, load_model
@@ -99,7 +100,6 @@ def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -
 
 
 def _config(settings: Settings, bootstrap: str) -> WorkerConfig:
-    secured = settings.kafka.security_protocol != "PLAINTEXT"
     limits = settings.limits
     return WorkerConfig(
         bootstrap_servers=bootstrap,
@@ -110,5 +110,5 @@ def _config(settings: Settings, bootstrap: str) -> WorkerConfig:
         data_dir=settings.worker.data_dir / settings.worker.instance,
         limits=Limits(limits.ahead_seconds, limits.late_hours, limits.value_bytes, limits.gap_hours),
         replication_factor=settings.topics.replication_factor,
-        kafka=connection_options(settings.kafka) if secured else {},
+        security=KafkaSecurity(**connection_options(settings.kafka)),
     )
