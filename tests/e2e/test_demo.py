@@ -75,7 +75,7 @@ def chosen(data: Path) -> list[str]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment with a cache of its own, and a cluster that the demo must not touch."""
+    """Return an environment with a cache of its own, and a cluster that the demo must not touch."""
     return {
         **os.environ,
         "XDG_CACHE_HOME": str(tmp_path / "cache"),

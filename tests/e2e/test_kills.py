@@ -49,7 +49,7 @@ def run(ward: Ward, cohort: Cohort, end: datetime, kills: int) -> int:
     pending = 0
     for kill in range(1, kills + 1):
         threshold = stream.n_observations * kill // (kills + 1)
-        until(lambda at=threshold: ward.committed() >= at, seconds=90, what=f"{threshold} observations worked off")
+        wait_for_commits(ward, threshold)
         ward.kill()
         pending += pending_records(ward)
         ward.start()
@@ -58,6 +58,11 @@ def run(ward: Ward, cohort: Cohort, end: datetime, kills: int) -> int:
     ward.wait_ready()
     ward.drain()
     return pending
+
+
+def wait_for_commits(ward: Ward, count: int) -> None:
+    """Wait until the group has committed so many log records."""
+    until(lambda: ward.committed() >= count, seconds=90, what=f"{count} records worked off")
 
 
 def pending_records(ward: Ward) -> int:
