@@ -69,9 +69,7 @@ def test_all_clients_connect_with_the_right_password(sasl_kafka: str) -> None:
         (with_password("right", "SCRAM-SHA-512"), "kafka.sasl_mechanism"),
     ],
 )
-def test_a_refused_login_names_the_setting_and_shows_no_secret(
-    sasl_kafka: str, kafka: KafkaSettings, wrong: str
-) -> None:
+def test_a_refused_login_names_the_setting_but_no_secret(sasl_kafka: str, kafka: KafkaSettings, wrong: str) -> None:
     with pytest.raises(Failure) as caught:
         admin(kafka, sasl_kafka, bootstrap_timeout_ms=2_000)
     message = str(caught.value)
