@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,11 +40,10 @@ __all__ = ["DemoOptions", "Show", "run_demo"]
 
 _TICK_SECONDS = 0.25
 _PATIENCE_SECONDS = 60.0
-_COUNTERS = {
-    "accepted": "sepsis_monitor_observations_accepted_total",
-    "rejected": "sepsis_monitor_observations_rejected_total",
-    "steps_closed": "sepsis_monitor_steps_closed_total",
-}
+_ACCEPTED = "sepsis_monitor_observations_accepted_total"
+_REJECTED = "sepsis_monitor_observations_rejected_total"
+_STEPS_CLOSED = "sepsis_monitor_steps_closed_total"
+_ALERTS = "sepsis_monitor_alerts_total"
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,8 @@ def run_demo(
             show.phase(f"starting {options.workers} worker{'s' if options.workers > 1 else ''}")
             with Workers.running(here, options.workers, folder) as workers:
                 workers.wait_ready(stop)
+                if stop.is_set():
+                    return None
                 return _watch(here, bootstrap, stream, options, workers=workers, show=show, stop=stop)
 
 
@@ -244,7 +245,7 @@ def _result(
     *,
     feed: Feed,
     replay: _Replay,
-    counters: dict[str, float],
+    counters: Mapping[str, float],
     seconds: float,
 ) -> DemoResult:
     if options.alerts_file is not None:
@@ -253,19 +254,35 @@ def _result(
         except OSError as error:
             msg = f"the alert events could not be written to {options.alerts_file}: {error.strerror or error}"
             raise Failure(msg) from error
-    counted = {name: int(counters.get(metric, 0)) for name, metric in _COUNTERS.items()}
     with feed.looking() as ward:
         return DemoResult(
             stays=stream.n_stays,
             patient_hours=stream.patient_hours,
             observations_sent=replay.sent,
+            accepted=int(counters[_ACCEPTED]),
+            rejected=int(counters[_REJECTED]),
+            steps_closed=int(counters[_STEPS_CLOSED]),
             alerts=ward.transitions(),
             seconds=seconds,
             latency=feed.latency(),
             alerts_file=options.alerts_file,
             ended=tuple(ward.ended),
-            **counted,
+            disagreements=_disagreements(feed, ward, counters),
         )
+
+
+def _disagreements(feed: Feed, ward: Ward, counters: Mapping[str, float]) -> tuple[str, ...]:
+    """Return where the workers' own counts are not what the topics hold, in plain words."""
+    compared = {
+        "refusals": (counters[_REJECTED], feed.rejected),
+        "closed hours": (counters[_STEPS_CLOSED], ward.steps_closed),
+        "alert events": (counters[_ALERTS], len(ward.alerts)),
+    }
+    return tuple(
+        f"the workers counted {counted:.0f} {what}, and the topics hold {held}"
+        for what, (counted, held) in compared.items()
+        if counted != held
+    )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class DemoResult:
     latency: Latency | None
     alerts_file: Path | None
     ended: tuple[Patient, ...]
+    disagreements: tuple[str, ...] = ()  # between the workers' counts and what the topics hold: there should be none
 
     @property
     def events_per_second(self) -> float:
@@ -88,6 +89,6 @@ def summary_rows(result: DemoResult) -> list[tuple[str, str]]:
 
 def _burden(result: DemoResult) -> str:
     """Return how many false alerts a patient-day there were: what a ward pays for the early ones."""
-    alerts = sum(patient.alerts_raised for patient in result.ended if patient.outcome().fate is Fate.FALSE)
+    alerts = sum(len(patient.alerts) for patient in result.ended if patient.outcome().fate is Fate.FALSE)
     days = result.patient_hours / _HOURS_A_DAY
     return f" ({alerts / days:.2f} such alerts a patient-day)" if days else ""

@@ -72,12 +72,12 @@ def fate_words(patient: Patient) -> str:
     """Return what became of a stay in a few words, with the onset and the lead where there are any."""
     fate, lead = patient.outcome()
     if fate is Fate.UNKNOWN:
-        return "not labelled, " + ("quiet" if patient.first_alert_hour is None else "alert raised")
+        return "not labelled, " + ("alert raised" if patient.alerts else "quiet")
     if patient.stay.onset_hour is None:
         return f"not septic, {fate.value}"
     septic = f"septic at hour {patient.stay.onset_hour:.0f}, "
     if lead is None:
-        return septic + "missed: no alert"
+        return septic + ("missed: its alert had ended long before" if patient.alerts else "missed: no alert")
     return septic + f"alert {abs(lead):.1f} h {'before' if fate is Fate.EARLY else 'after'} onset"
 
 

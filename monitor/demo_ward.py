@@ -19,10 +19,11 @@ from agents.messages import AlertEvent, RiskScore
 from models.cohort import Cohort
 from monitor.replay import ReplayStream
 
-__all__ = ["TRANSITIONS", "Fate", "Outcome", "Patient", "Stay", "Ward", "stays_of"]
+__all__ = ["TRANSITIONS", "Alert", "Fate", "Outcome", "Patient", "Stay", "Ward", "stays_of"]
 
 TRANSITIONS: tuple[str, ...] = get_args(get_type_hints(AlertEvent)["transition"])
 _HOURS_FROM_LABEL_TO_ONSET = 6  # SepsisLabel is 1 from six hours before onset on
+_USEFUL_HOURS = 12  # before onset: from when on the challenge's utility rewards an alarm
 _HISTORY = 48  # closed hours kept for the sparkline
 _HOUR = 3600.0
 
@@ -50,10 +51,18 @@ class Stay:
 
 
 class Outcome(NamedTuple):
-    """The fate of an ended stay; `lead_hours` from the first alert to onset, negative where it came after."""
+    """The fate of a stay; `lead_hours` from the raising of its alert to onset, negative where it was raised after."""
 
     fate: Fate
     lead_hours: float | None
+
+
+@dataclass
+class Alert:
+    """One alert on a patient's risk, in hours from the stay's start."""
+
+    raised: float
+    ended: float | None = None
 
 
 @dataclass
@@ -67,21 +76,32 @@ class Patient:
     assessable: bool = True
     scored: bool = False
     ended: bool = False
-    alerting: bool = False
-    alerts_raised: int = 0
-    first_alert_hour: float | None = None
+    alerts: dict[str, Alert] = field(default_factory=dict)  # by alert_id, in order
     history: deque[float] = field(default_factory=lambda: deque(maxlen=_HISTORY))  # risks of closed hours
 
+    @property
+    def alerting(self) -> bool:
+        """Whether an alert is open."""
+        return any(alert.ended is None for alert in self.alerts.values())
+
     def outcome(self) -> Outcome:
-        """Return what became of the stay, by what is known so far."""
-        alert, onset = self.first_alert_hour, self.stay.onset_hour
+        """Return what became of the stay, by what is known so far.
+
+        An alert came before onset when it stood at any time in the twelve hours before; one that had been resolved
+        by then warned of something else.
+        """
+        onset = self.stay.onset_hour
         if not self.stay.labelled:
             return Outcome(Fate.UNKNOWN, None)
         if onset is None:
-            return Outcome(Fate.QUIET if alert is None else Fate.FALSE, None)
-        if alert is None:
+            return Outcome(Fate.FALSE if self.alerts else Fate.QUIET, None)
+        useful = (
+            alert for alert in self.alerts.values() if alert.ended is None or alert.ended >= onset - _USEFUL_HOURS
+        )
+        first = min((alert.raised for alert in useful), default=None)
+        if first is None:
             return Outcome(Fate.MISSED, None)
-        return Outcome(Fate.EARLY if alert <= onset else Fate.LATE, onset - alert)
+        return Outcome(Fate.EARLY if first <= onset else Fate.LATE, onset - first)
 
 
 class Ward:
@@ -116,14 +136,10 @@ class Ward:
         self.alerts.append(event)
         patient = self.patients.get(event.patient_id)
         if patient is not None and event.kind == "sepsis_risk":
-            patient.alerting = event.state == "active"
-            if event.transition == "raised":
-                patient.alerts_raised += 1
-                occurred = datetime.fromisoformat(event.occurred_at).timestamp()
-                hour = (occurred - patient.stay.start) / _HOUR
-                patient.first_alert_hour = min(
-                    hour, hour if patient.first_alert_hour is None else patient.first_alert_hour
-                )
+            hour = (datetime.fromisoformat(event.occurred_at).timestamp() - patient.stay.start) / _HOUR
+            alert = patient.alerts.setdefault(event.alert_id, Alert(hour))
+            if event.state == "ended":
+                alert.ended = hour
         return True
 
     def end_all(self) -> None:

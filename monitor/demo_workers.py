@@ -68,7 +68,7 @@ class Workers:
             self.check()
             waiting = [worker for worker in waiting if not _answers_ready(worker)]
             if waiting and time.monotonic() > deadline:
-                msg = f"{waiting[0].name} is not ready after {_READY_SECONDS:.0f} s: {_last_words(waiting[0].log)}"
+                msg = f"{waiting[0].name} is not ready after {_READY_SECONDS:.0f} s{_last_words(waiting[0].log)}"
                 raise Failure(msg)
             stop.wait(_POLL_SECONDS if waiting else 0)
 
@@ -78,7 +78,7 @@ class Workers:
             code = worker.process.poll()
             if code is not None:
                 how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-                msg = f"{worker.name} ended {how} in the middle of the demo: {_last_words(worker.log)}"
+                msg = f"{worker.name} ended {how} in the middle of the demo{_last_words(worker.log)}"
                 raise Failure(msg)
 
     def counters(self) -> dict[str, float]:
@@ -117,7 +117,7 @@ def settings_toml(settings: Settings) -> str:
 
 def _start(settings: Settings, name: str, folder: Path) -> _Worker:
     own = folder / name
-    (own / "data" / name).mkdir(parents=True)
+    own.mkdir()
     port = free_port()
     worker = settings.worker.model_copy(update={"instance": name, "data_dir": own / "data"})
     listening = settings.http.model_copy(update={"host": "127.0.0.1", "port": port})
@@ -170,12 +170,12 @@ def _get(worker: _Worker, path: str) -> bytes:
 
 
 def _last_words(log: Path) -> str:
-    """Return the last thing that a worker logged, as plain words where it is a JSON line."""
+    """Return a colon and the last thing that a worker logged, in plain words; nothing where it logged nothing."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     if not lines:
-        return "it logged nothing"
+        return ""
     try:
         said = json.loads(lines[-1])
-        return str(said["event"])
+        return f": {said['event']}"
     except (ValueError, KeyError, TypeError):
-        return lines[-1]
+        return f": {lines[-1]}"

@@ -69,9 +69,10 @@ def command(
 ) -> None:
     """Show the monitor at work: a broker, workers, and recorded stays of real patients, replayed.
 
-    The stays are those of patients that the shipped model has not been trained on. What their records say of sepsis
-    is shown when a stay has ended. All of it runs here, apart from any configured cluster, and leaves nothing behind
-    but the file of alerts. Ctrl-C and SIGTERM end it cleanly, with exit code 0.
+    The stays are those of patients that the shipped model has not been trained on; septic ones are more frequent among
+    them than on a ward. What their records say of sepsis is shown when a stay has ended. All of it runs here, apart
+    from any configured cluster, and leaves nothing behind but the file of alerts. Ctrl-C and SIGTERM end it cleanly,
+    with exit code 0.
 
     Example: sepsis-monitor demo --once --json --stays 20
     """
@@ -120,3 +121,5 @@ def _print_result(result: DemoResult | None, *, as_json: bool) -> None:
         click.echo(json.dumps(result.as_json()))
     else:
         print_table(("demo", ""), summary_rows(result))
+    for line in result.disagreements if result is not None else ():
+        click.echo(f"sepsis-monitor: {line}", err=True)

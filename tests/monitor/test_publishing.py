@@ -18,27 +18,19 @@ from kafka.admin import NewTopic
 
 from agents.topics import Topics
 from models.cohort import Cohort
-from monitor.brokers import open_broker
 from monitor.follow import Follower, assign, ends
 from monitor.positions import GroupPositions
 from monitor.publishing import Publisher, PublisherOptions, ReplaySummary
 from monitor.replay import ReplayOptions, ReplayStream
-from monitor.settings import load_settings
 
 GROUP = "ward"
 OPTIONS = ReplayOptions(duplicates=0.2, split=True, shuffle=True)
 
 
-@pytest.fixture(scope="module")
-def bootstrap() -> Iterator[str]:
-    with open_broker(load_settings(None, {"broker.engine": "embedded"}), fresh=True) as servers:
-        yield servers
-
-
 @pytest.fixture
-def topics(bootstrap: str) -> Topics:
+def topics(embedded_kafka: str) -> Topics:
     topics = Topics(f"{uuid.uuid4().hex}.")
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=embedded_kafka)
     admin.create_topics([NewTopic(name, 3, 1) for name in (topics.admissions, topics.observations)])
     admin.close()
     return topics
@@ -119,9 +111,9 @@ def replay(bootstrap: str, topics: Topics, speed: float) -> tuple[ReplayStream, 
 
 @pytest.mark.parametrize("speed", [0.0, 40.0])
 def test_the_workers_see_admitted_then_observations_then_discharged(
-    bootstrap: str, topics: Topics, speed: float
+    embedded_kafka: str, topics: Topics, speed: float
 ) -> None:
-    stream, summary, ward = replay(bootstrap, topics, speed)
+    stream, summary, ward = replay(embedded_kafka, topics, speed)
     assert summary.order_kept
     assert (summary.admissions, summary.discharges) == (8, 8)
     assert summary.observations_sent == stream.n_observations
@@ -135,9 +127,9 @@ def test_the_workers_see_admitted_then_observations_then_discharged(
         assert summary.seconds >= 0.9 * stream.patient_hours / speed
 
 
-def test_the_topics_hold_the_stream_byte_for_byte_in_its_order(bootstrap: str, topics: Topics) -> None:
-    stream, _, _ = replay(bootstrap, topics, 0.0)
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+def test_the_topics_hold_the_stream_byte_for_byte_in_its_order(embedded_kafka: str, topics: Topics) -> None:
+    stream, _, _ = replay(embedded_kafka, topics, 0.0)
+    consumer = KafkaConsumer(bootstrap_servers=embedded_kafka)
     follower = Follower(consumer, assign(consumer, [topics.observations]))
     logs: dict[bytes, list[bytes]] = defaultdict(list)
     for records in follower.batches(threading.Event(), ends(consumer)):
@@ -151,10 +143,10 @@ def test_the_topics_hold_the_stream_byte_for_byte_in_its_order(bootstrap: str, t
     assert logs == expected
 
 
-def test_without_a_worker_it_warns_once_and_sends_all_the_same(bootstrap: str, topics: Topics) -> None:
+def test_without_a_worker_it_warns_once_and_sends_all_the_same(embedded_kafka: str, topics: Topics) -> None:
     stream = ReplayStream(cohort(stays=2, hours=4), ReplayOptions(), datetime.now(UTC))
     warnings: list[str] = []
-    with publisher(bootstrap, topics, stream, PublisherOptions(patience_seconds=0.3), warnings) as chosen:
+    with publisher(embedded_kafka, topics, stream, PublisherOptions(patience_seconds=0.3), warnings) as chosen:
         summary = chosen.run()
     assert len(warnings) == 1
     assert "no worker" in warnings[0]
@@ -162,9 +154,9 @@ def test_without_a_worker_it_warns_once_and_sends_all_the_same(bootstrap: str, t
     assert (summary.admissions, summary.observations_sent, summary.discharges) == (2, 8, 2)
 
 
-def test_a_replay_told_to_stop_stops(bootstrap: str, topics: Topics) -> None:
+def test_a_replay_told_to_stop_stops(embedded_kafka: str, topics: Topics) -> None:
     stream = ReplayStream(cohort(), ReplayOptions(), datetime.now(UTC))
-    with publisher(bootstrap, topics, stream, PublisherOptions(speed=1, patience_seconds=0), []) as chosen:
+    with publisher(embedded_kafka, topics, stream, PublisherOptions(speed=1, patience_seconds=0), []) as chosen:
         threading.Timer(0.3, chosen._stop.set).start()
         summary = chosen.run()
     assert summary.observations_sent < stream.n_observations

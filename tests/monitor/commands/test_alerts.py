@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -16,7 +16,6 @@ import pytest
 from agents.messages import AlertEvent
 from agents.topics import Topics, topic_specs
 from monitor import clients
-from monitor.brokers import open_broker
 from monitor.settings import Settings, load_settings
 from monitor.topic_admin import create_topics
 from tests.monitor.alert_examples import alert
@@ -24,17 +23,11 @@ from tests.monitor.alert_examples import alert
 SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def bootstrap() -> Iterator[str]:
-    with open_broker(load_settings(None, {"broker.engine": "embedded"}), fresh=True) as servers:
-        yield servers
-
-
 @pytest.fixture
-def settings(bootstrap: str) -> Settings:
-    overrides = {"kafka.bootstrap_servers": bootstrap, "topics.prefix": f"{uuid.uuid4().hex}."}
+def settings(embedded_kafka: str) -> Settings:
+    overrides = {"kafka.bootstrap_servers": embedded_kafka, "topics.prefix": f"{uuid.uuid4().hex}."}
     settings = load_settings(None, overrides)
-    create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
+    create_topics(embedded_kafka, settings, topic_specs(Topics(settings.topics.prefix)))
     return settings
 
 
@@ -99,8 +92,8 @@ def test_a_signal_ends_following_with_success(settings: Settings, number: signal
     process.communicate()
 
 
-def test_a_topic_that_is_not_there_is_one_clear_line(bootstrap: str) -> None:
-    settings = load_settings(None, {"kafka.bootstrap_servers": bootstrap, "topics.prefix": "nowhere."})
+def test_a_topic_that_is_not_there_is_one_clear_line(embedded_kafka: str) -> None:
+    settings = load_settings(None, {"kafka.bootstrap_servers": embedded_kafka, "topics.prefix": "nowhere."})
     process = command(settings)
     stdout, stderr = process.communicate(timeout=SECONDS)
     assert (process.returncode, stdout) == (1, "")
