@@ -96,6 +96,13 @@ def parse_time_ms(text: str) -> int | None:
     return round(moment.timestamp() * 1000)
 
 
+def _base(ce_type: str) -> str:
+    return ce_type.rpartition(".v")[0]
+
+
+_OBSERVATION, _STAY, _ADMISSION = map(_base, (OBSERVATION_TYPE, STAY_TYPE, ADMISSION_TYPE))
+
+
 class _Refused(Exception):  # noqa: N818 (named for its effect, like Skip)
     """Ends the decoding of an event; caught at the two entrances below."""
 
@@ -109,10 +116,10 @@ def decode_log_record(
 ) -> Entry | Rejection:
     """Decode one record of the observations topic; never raises."""
     try:
-        kind = _kind(headers, OBSERVATION_TYPE)
-        if kind == _base(STAY_TYPE):
+        kind = _kind(headers, _OBSERVATION)
+        if kind == _STAY:
             return _stay_change(key, value, headers, timestamp_ms, limits)
-        if kind != _base(OBSERVATION_TYPE):
+        if kind != _OBSERVATION:
             return Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
         observation = _parsed(value, _observation_decoder, limits)
         _check_repeats(value or b"", observation)
@@ -127,7 +134,7 @@ def decode_admission(
 ) -> StayChange | Rejection:
     """Decode one record of the admissions topic; never raises."""
     try:
-        if _kind(headers, ADMISSION_TYPE) != _base(ADMISSION_TYPE):
+        if _kind(headers, _ADMISSION) != _ADMISSION:
             return Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
         return _stay_change(key, value, headers, timestamp_ms, limits)
     except _Refused as refused:
@@ -177,13 +184,9 @@ def _without_values(text: str) -> str:
     return re.sub(r"'[^']*'", "'...'", text) if "Invalid enum value" in text else text
 
 
-def _base(ce_type: str) -> str:
-    return ce_type.rpartition(".v")[0]
-
-
 def _kind(headers: Headers, default: str) -> str:
     """Return the CloudEvents type without its version; a record without one is of the topic's default type."""
-    kind = _base(default)
+    kind = default
     for name, raw in headers:
         if name == "ce_type" and raw is not None:
             match = _TYPE_VERSION.fullmatch(raw[:_LONGEST_TYPE].decode(errors="replace"))
