@@ -9,14 +9,13 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from kafka.errors import KafkaError
 from platformdirs import user_cache_path
 
 from agents.topics import Topics, topic_specs
@@ -24,13 +23,12 @@ from models.cohort import Cohort
 from monitor import clients
 from monitor.brokers import open_broker
 from monitor.demo_feed import Feed
+from monitor.demo_replay import EndWatch, ReplayThread, group_positions, results_of
 from monitor.demo_result import DemoResult
 from monitor.demo_ward import Ward, stays_of
 from monitor.demo_workers import Workers
 from monitor.errors import Failure
 from monitor.follow import TopicReader
-from monitor.positions import GroupPositions
-from monitor.publishing import PRODUCER_OPTIONS, Publisher, PublisherOptions, ReplaySummary
 from monitor.replay import ReplayOptions, ReplayStream
 from monitor.sections import KafkaSettings
 from monitor.settings import Settings
@@ -39,7 +37,6 @@ from monitor.topic_admin import create_topics
 __all__ = ["DemoOptions", "Show", "run_demo"]
 
 _TICK_SECONDS = 0.25
-_PATIENCE_SECONDS = 60.0
 _ACCEPTED = "sepsis_monitor_observations_accepted_total"
 _REJECTED = "sepsis_monitor_observations_rejected_total"
 _STEPS_CLOSED = "sepsis_monitor_steps_closed_total"
@@ -66,50 +63,6 @@ class Show(Protocol):
         """Look at the ward, several times a second: `sent` of `total` observations are out."""
 
 
-class _Replay(threading.Thread):
-    """Publishes in a thread of its own; ends when all is sent, on `halt`, or with `error`."""
-
-    def __init__(self, settings: Settings, bootstrap: str, stream: ReplayStream, speed: float) -> None:
-        super().__init__(name="replay", daemon=True)
-        self.halt = threading.Event()
-        self.sent = 0
-        self.summary: ReplaySummary | None = None
-        self.error: Exception | None = None
-        self._settings, self._servers, self._stream = settings, bootstrap, stream
-        self._options = PublisherOptions(speed, _PATIENCE_SECONDS)
-        self._complaint = ""
-
-    def run(self) -> None:
-        """Send everything."""
-        try:
-            with _positions(self._settings, self._servers) as positions, ExitStack() as stack:
-                producer = clients.producer(self._settings.kafka, self._servers, **PRODUCER_OPTIONS)
-                stack.callback(producer.close, timeout=10)
-                topics = Topics(self._settings.topics.prefix)
-                publisher = Publisher(
-                    self._stream, topics, producer, positions, self._options,
-                    stop=self.halt, progress=self._progress, warn=self._give_up,
-                )  # fmt: skip
-                self.summary = publisher.run()
-            if self._complaint:
-                self.error = Failure(self._complaint)
-        except (Failure, KafkaError) as error:
-            self.error = error
-
-    def _progress(self, sent: int) -> None:
-        self.sent = sent
-
-    def _give_up(self, line: str) -> None:
-        self._complaint = line
-        self.halt.set()  # a demo out of order shows what no ward would see
-
-    def close(self) -> None:
-        """End the thread and wait for it."""
-        self.halt.set()
-        if self.is_alive():
-            self.join()
-
-
 def run_demo(
     settings: Settings, cohort: Cohort, options: DemoOptions, show: Show, stop: threading.Event
 ) -> DemoResult | None:
@@ -118,6 +71,9 @@ def run_demo(
     Call from the main thread: broker and workers end with the thread that started them. All of them have stopped and
     the folder is gone when this returns or raises. Raises Failure when a worker dies or anything else is in the way.
     """
+    if options.alerts_file is not None and not options.alerts_file.absolute().parent.is_dir():
+        msg = f"there is no folder {options.alerts_file.absolute().parent} to write the alert events to"
+        raise Failure(msg)
     stream = ReplayStream(cohort, options.replay, datetime.now(UTC))
     caches = user_cache_path("sepsis-monitor", ensure_exists=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=caches, ignore_cleanup_errors=True) as name:
@@ -161,24 +117,20 @@ def _watch(
     ward = Ward(stays_of(stream))
     feed = Feed(ward, topics)
     with ExitStack() as stack:
-        read = [topics.observations, topics.scores, topics.alert_events, topics.rejected]
-        reader = TopicReader(clients.consumer(settings.kafka, bootstrap), read, feed.handle)
+        reader = TopicReader(clients.consumer(settings.kafka, bootstrap), results_of(topics), feed.handle)
         stack.callback(reader.close)
-        replay = _Replay(settings, bootstrap, stream, options.speed)
+        replay = ReplayThread(settings, bootstrap, stream, options.speed)
         stack.callback(replay.close)
-        positions = stack.enter_context(_positions(settings, bootstrap))
+        positions = stack.enter_context(group_positions(settings, bootstrap))
         show.phase(f"replaying {stream.n_stays} stays")
         begun = time.monotonic()
         reader.start()
         replay.start()
-        end = _End(positions, topics, reader, replay)
+        end = EndWatch(positions, topics, reader, replay)
         while not end.reached():
             if stop.is_set():
                 return None
             workers.check()
-            if reader.error is not None:
-                msg = f"reading the results failed: {type(reader.error).__name__}: {reader.error}"
-                raise Failure(msg) from reader.error
             show.tick(feed, replay.sent, stream.n_observations)
             stop.wait(_TICK_SECONDS)
         seconds = time.monotonic() - begun
@@ -188,63 +140,12 @@ def _watch(
         return _result(stream, options, feed=feed, replay=replay, counters=counters, seconds=seconds)
 
 
-class _End:
-    """Knows when all is done: everything sent, worked off and committed by the workers, and read by us."""
-
-    def __init__(self, positions: GroupPositions, topics: Topics, reader: TopicReader, replay: _Replay) -> None:
-        self._positions, self._topics, self._reader, self._replay = positions, topics, reader, replay
-        self._results: dict[str, dict[int, int]] | None = None  # end offsets once the workers are through
-        self._committed = -1
-        self._moved = time.monotonic()
-
-    def reached(self) -> bool:
-        """Return whether all is done. Raises Failure when the replay failed or nothing moves any more."""
-        if self._replay.is_alive():
-            self._moved = time.monotonic()
-            return False
-        if self._replay.error is not None:
-            raise Failure(str(self._replay.error)) from self._replay.error
-        try:
-            if self._results is None and self._worked_off():
-                topics = self._topics
-                read = (topics.observations, topics.scores, topics.alert_events, topics.rejected)
-                self._results = {topic: self._positions.end_offsets(topic) for topic in read}
-        except KafkaError as error:
-            msg = f"the broker does not answer any more: {error}"
-            raise Failure(msg) from error
-        if self._results is not None:
-            return all(self._reader.reached(topic, offsets) for topic, offsets in self._results.items())
-        return False
-
-    def _worked_off(self) -> bool:
-        """Return whether the group has committed both topics to their ends.
-
-        First the admissions: what they append to the patients' logs is there before they are committed.
-        """
-        topics = (self._topics.admissions, self._topics.observations)
-        committed = 0
-        for topic in topics:
-            ends = self._positions.end_offsets(topic)
-            if not self._positions.reached(topic, ends):
-                committed += sum(self._positions.committed(topic).values())
-                break
-            committed += sum(ends.values())
-        else:
-            return True
-        if committed > self._committed:
-            self._committed, self._moved = committed, time.monotonic()
-        if time.monotonic() - self._moved > _PATIENCE_SECONDS:
-            msg = f"the workers have made no progress for {_PATIENCE_SECONDS:.0f} s, with records waiting in {topic}"
-            raise Failure(msg)
-        return False
-
-
 def _result(
     stream: ReplayStream,
     options: DemoOptions,
     *,
     feed: Feed,
-    replay: _Replay,
+    replay: ReplayThread,
     counters: Mapping[str, float],
     seconds: float,
 ) -> DemoResult:
@@ -283,12 +184,3 @@ def _disagreements(feed: Feed, ward: Ward, counters: Mapping[str, float]) -> tup
         for what, (counted, held) in compared.items()
         if counted != held
     )
-
-
-@contextmanager
-def _positions(settings: Settings, bootstrap: str) -> Iterator[GroupPositions]:
-    admin = clients.admin(settings.kafka, bootstrap)
-    try:
-        yield GroupPositions(admin, settings.worker.group)
-    finally:
-        admin.close()

@@ -165,3 +165,5 @@ class TopicReader(threading.Thread):
         self._halt.set()
         if self.is_alive():
             self.join()
+        elif self.ident is None:
+            self._consumer.close()  # never started

@@ -79,7 +79,9 @@ def command(
     if as_json and not once:
         msg = "--json goes with --once"
         raise click.UsageError(msg)
-    level = invocation.overrides.get("log.level") or "warning"
+    live = sys.stdout.isatty() and not once
+    # A log line would tear the live view; what ends the demo is told by the Failure.
+    level = invocation.overrides.get("log.level") or ("error" if live else "warning")
     overrides = {"log.level": level, "broker.engine": engine, "model.name": model, "policy.file": policy}
     settings = invocation.settings(overrides)
     with failing_on(PolicyError):
@@ -90,7 +92,7 @@ def command(
         speed, alerts_file, show = speed or 0.0, alerts_file or _ALERTS_FILE, SilentShow()
     else:
         speed = _default_speed(cohort, stays) if speed is None else speed
-        show = LiveShow(threshold) if sys.stdout.isatty() else PlainShow()
+        show = LiveShow(threshold) if live else PlainShow()
     options = DemoOptions(ReplayOptions(stays=stays, seed=seed), workers, speed, alerts_file)
     with stop_requested() as stop:
         with show:
