@@ -31,16 +31,21 @@ class ChangelogRow:
 
 
 class StateTable(faust.Table[bytes, bytes]):
-    """Table of bytes; `version` returns a record's source offset, `recovered` is told which partitions are back."""
+    """Table of bytes in memory; its changelog is `<prefix><group>-<name>-changelog`.
+
+    `version` returns a record's source offset, `recovered` is told which partitions are back.
+    """
 
     def __init__(
         self,
         app: faust.App,
         *,
+        prefix: str,
         version: Callable[[bytes], int],
         recovered: Callable[[set[int]], None],
         **kwargs: Any,
     ) -> None:
+        self._prefix = prefix
         super().__init__(app, key_type=bytes, value_type=bytes, **kwargs)
         self._version = version
         self._recovered = recovered
@@ -48,6 +53,9 @@ class StateTable(faust.Table[bytes, bytes]):
         self._stale: dict[bytes, TP] = {}  # keys whose newest changelog record is not the best one
         self._keys: dict[int, set[bytes]] = {}
         app.tables.add(self)
+
+    def _changelog_topic_name(self) -> str:
+        return f"{self._prefix}{super()._changelog_topic_name()}"
 
     def stored(self, key: bytes) -> bytes | None:
         """Return a patient's record, None for an unknown patient."""

@@ -162,6 +162,7 @@ class Worker:
             app,
             name="patients",
             partitions=config.partitions,
+            prefix=config.topics.prefix,
             version=record.source_offset,
             recovered=self._on_recovered,
             extra_topic_configs={"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)},
