@@ -118,7 +118,7 @@ def _default_speed(cohort: Cohort, stays: int | None) -> float:
 
 def _print_result(result: DemoResult | None, *, as_json: bool) -> None:
     if result is None:
-        click.echo("stopped before the end; the workers have finished what they had and the broker is down", err=True)
+        click.echo("stopped before the end; workers and broker have ended cleanly", err=True)
     elif as_json:
         click.echo(json.dumps(result.as_json()))
     else:
