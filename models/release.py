@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,9 @@ from models.split import Split
 from models.stay_model import StayModel
 from models.training_config import TrainingConfig
 
-__all__ = ["release"]
+__all__ = ["TEST_STAYS_FILE", "release"]
 
+TEST_STAYS_FILE = "test-stays.txt"
 _DIGITS = 6
 
 
@@ -44,8 +46,8 @@ def release(
     """Write the artefact and return it.
 
     The calibration stays give the map from logit to risk; they and the validation stays give the thresholds; the test
-    stays give the figures, with and without parts of the inputs. `origin` goes into the manifest as it is. `progress`
-    is called with what is being done.
+    stays give the figures, with and without parts of the inputs, and their ids are listed in `test-stays.txt`: stays
+    the model may be shown on. `origin` goes into the manifest as it is. `progress` is called with what is being done.
     """
     say = progress or (lambda _: None)
     say("calibrating")
@@ -56,7 +58,7 @@ def release(
         calibration=Calibration(1.0, 0.0),
         thresholds=Thresholds(0.5, 0.5, 0.5),
         assessable=Assessable(),
-        training=origin | {"split_digest": parts.digest},
+        training=origin | {"split_digest": parts.digest, "test_stays_sha256": _list_test_stays(folder, cohort, parts)},
         metrics={},
     )
     model = build_model(weights, description)
@@ -77,6 +79,14 @@ def release(
         ),
     }
     return save_model(folder, weights, replace(description, metrics=metrics))
+
+
+def _list_test_stays(folder: Path, cohort: Cohort, parts: Split) -> str:
+    """Write the ids of the test stays, one a line, and return the digest of the file."""
+    listed = "".join(f"{name}\n" for name in sorted(cohort.select(parts.test).patient_ids)).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TEST_STAYS_FILE).write_bytes(listed)
+    return hashlib.sha256(listed).hexdigest()
 
 
 def _labels(cohort: Cohort) -> NDArray[np.uint8]:
