@@ -1,0 +1,243 @@
+"""Patients' logs for tests: records as a broker delivers them, whole random logs, and a worker's loop in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from hypothesis import strategies as st
+
+from agents.core import Core, Outcome
+from agents.decoding import Headers, Limits
+from agents.messages import STAY_TYPE, AlertEvent, RiskScore
+from agents.outputs import utc
+from agents.policy import Policy
+from agents.rejection import Rejection
+from models.artifact import untrained_model
+
+__all__ = [
+    "BUSY",
+    "HOUR",
+    "LIMITS",
+    "MINUTE",
+    "MODEL",
+    "START",
+    "Log",
+    "Record",
+    "Run",
+    "admission",
+    "between",
+    "closed_risks",
+    "cuts_of",
+    "garbage",
+    "never_alerting",
+    "new_core",
+    "numbered",
+    "observation",
+    "patient_logs",
+    "vital_signs",
+    "wards",
+    "work_off",
+]
+
+START = 1_795_341_600_000  # 2026-11-22T10:00:00Z
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+LIMITS = Limits()
+MODEL = untrained_model(1)
+BUSY = Policy("busy", "1.0.0", "sha256:00", 0.079, 0.076)  # amid this model's risks: alerts come and go
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the observations topic, with the attributes of aiokafka's ConsumerRecord that the code reads."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: Headers = ()
+    offset: int = 0
+    topic: str = "vitals.observations.v1"
+    partition: int = 0
+
+
+Log = Sequence[Record]
+
+
+def observation(patient: str, time_ms: int, **fields: object) -> Record:
+    """Return an observation that the gateway appended at the time of measurement."""
+    said = {"patient_id": patient, "time": utc(time_ms), **fields}
+    return Record(patient.encode(), json.dumps(said).encode(), time_ms)
+
+
+def admission(patient: str, kind: str, time_ms: int, *, source_offset: int | None = None, **fields: object) -> Record:
+    """Return an admission event as it stands in the patient's log; times among the fields as RFC 3339 text."""
+    said = {"patient_id": patient, "type": kind, "time": utc(time_ms), **fields}
+    headers: list[tuple[str, bytes | None]] = [("ce_type", STAY_TYPE.encode())]
+    if source_offset is not None:
+        headers.append(("ce_source", f"/stays.admissions.v1/0/{source_offset}".encode()))
+    return Record(patient.encode(), json.dumps(said).encode(), time_ms, tuple(headers))
+
+
+def garbage(patient: str, time_ms: int) -> Record:
+    """Return a record under a patient's key that cannot be read."""
+    return Record(patient.encode(), b'{"patient_id": "' + patient.encode() + b'", "time": ', time_ms)
+
+
+def numbered(records: Iterable[Record], first: int = 0) -> list[Record]:
+    """Return the records with consecutive offsets."""
+    return [replace(record, offset=offset) for offset, record in enumerate(records, start=first)]
+
+
+def between(raise_threshold: float, resolve_threshold: float) -> Policy:
+    """Return a policy with these thresholds."""
+    return Policy("test", "1.0.0", "sha256:00", raise_threshold, resolve_threshold)
+
+
+def never_alerting() -> Policy:
+    """Return a policy that no risk reaches."""
+    return between(0.999, 0.998)
+
+
+def new_core(policy: Policy = BUSY) -> Core:
+    """Return a core such as a worker has after a restart."""
+    return Core(MODEL, policy, LIMITS)
+
+
+@dataclass
+class Run:
+    """What working off a log in chunks left behind."""
+
+    states: dict[bytes, bytes] = field(default_factory=dict)
+    alerts: list[tuple[int, AlertEvent]] = field(default_factory=list)  # with the deciding record's offset
+    rejected: list[tuple[int, Rejection]] = field(default_factory=list)  # with the record's offset
+    scores: list[RiskScore] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons of all refusals."""
+        return [rejection.reason for _, rejection in self.rejected]
+
+    def transitions(self) -> list[tuple[str, str, int]]:
+        """Stay, transition and sequence of every alert event."""
+        return [(alert.stay_id, alert.transition, alert.sequence) for _, alert in self.alerts]
+
+
+def work_off(records: Log, *, cuts: Sequence[int] = (), core: Core | None = None, onto: Run | None = None) -> Run:
+    """Work off a log cut before these positions, each chunk by a core that only knows the stored states."""
+    run = Run() if onto is None else onto
+    for start, end in pairwise([0, *sorted(cuts), len(records)]):
+        if start == end:
+            continue
+        chunk = records[start:end]
+        outcome = (core or new_core()).process(0, chunk, run.states.get)
+        run.states.update(outcome.states)
+        run.alerts += [(chunk[i].offset, alert) for i, alert in outcome.alerts]
+        run.rejected += [(chunk[i].offset, rejection) for i, rejection in outcome.rejected]
+        run.scores += outcome.scores
+        run.outcomes.append(outcome)
+    return run
+
+
+def closed_risks(run: Run) -> dict[str, list[tuple[int, float]]]:
+    """Return each patient's closed steps with their risks, in the order in which they were told."""
+    told: dict[str, list[tuple[int, float]]] = {}
+    for score in run.scores:
+        told.setdefault(score.patient_id, []).extend((step.step, step.risk) for step in score.closed)
+    return told
+
+
+# -- random logs
+
+
+@st.composite
+def vital_signs(draw: st.DrawFn) -> dict[str, float]:
+    """Draw one or more vital signs, plausible and free of contradictions; few different values, so that they meet."""
+    systolic = draw(st.integers(12, 22)) * 10
+    pulse = draw(st.integers(3, 6)) * 10
+    everything: dict[str, float] = {
+        "heart_rate": draw(st.integers(4, 18)) * 10,
+        "respiratory_rate": draw(st.integers(4, 20)) * 2,
+        "temperature": draw(st.integers(70, 82)) / 2,
+        "oxygen_saturation": draw(st.integers(80, 100)),
+        "systolic_bp": systolic,
+        "diastolic_bp": systolic - pulse,
+        "mean_arterial_pressure": systolic - pulse // 2,
+    }
+    names = draw(st.sets(st.sampled_from(sorted(everything)), min_size=1))
+    return {name: value for name, value in everything.items() if name in names}
+
+
+_BAD_VALUES: tuple[dict[str, object], ...] = (
+    {"heart_rate": 80, "temperature": 99.5},  # one of two is implausible
+    {"temperature": 99.5},
+    {"systolic_bp": 80, "diastolic_bp": 120, "heart_rate": 90},
+    {},
+    {"heart_rate": "80"},
+)
+_DETAILS: tuple[dict[str, object], ...] = (
+    {},
+    {"age": 71, "sex": "female"},
+    {"unit": "ICU 2", "bed": "7", "unit_type": "surgical"},
+    {"hospital_admitted": utc(START - 30 * HOUR)},
+    {"stay_id": "visit-1"},
+)
+_KINDS = ("observed",) * 12 + ("bad", "garbage", "admitted", "updated", "transferred", "discharged", "merged")
+# Minutes by which the patient's clock moves on from one event to the next, and by which a record comes late.
+_PACE = st.sampled_from([0, 0, 1, 4, 5, 13, 20, 40, 59, 61, 150, 26 * 60, 169 * 60])
+_DELAY = st.sampled_from([0] * 8 + [7, 45, 70, 130, 25 * 60])
+
+
+@st.composite
+def patient_logs(draw: st.DrawFn, patient: str = "p", longest: int = 24) -> list[Record]:
+    """Draw one patient's log: admissions, observations in and out of order, repeats, late ones, garbage."""
+    minute = 0
+    arrivals: list[tuple[int, int, list[Record]]] = []
+    admissions = 0
+    for place in range(draw(st.integers(1, longest))):
+        minute += draw(_PACE)
+        time_ms = START + minute * MINUTE
+        arrival = minute + draw(_DELAY)
+        kind = draw(st.sampled_from(_KINDS))
+        if kind == "observed":
+            records = [observation(patient, time_ms, **draw(vital_signs()))]
+        elif kind == "bad":
+            records = [observation(patient, time_ms, **draw(st.sampled_from(_BAD_VALUES)))]
+        elif kind == "garbage":
+            records = [garbage(patient, time_ms)]
+        else:
+            records = _said_of_the_stay(draw, patient, kind, time_ms, admissions)
+            admissions += 1
+        arrivals.append((arrival, place, records))
+        if draw(st.integers(0, 5)) == 0:  # the gateway sends it again
+            arrivals.append((arrival + draw(_DELAY), place, records))
+    arrivals.sort(key=lambda item: item[:2])
+    return [replace(record, timestamp=START + at * MINUTE) for at, _, records in arrivals for record in records]
+
+
+def _said_of_the_stay(draw: st.DrawFn, patient: str, kind: str, time_ms: int, source_offset: int) -> list[Record]:
+    fields = dict(draw(st.sampled_from(_DETAILS)))
+    if kind == "merged":
+        fields["into"] = "other"
+    if kind == "admitted":
+        early = draw(st.sampled_from([0, 0, 30, 200]))
+        fields["admitted"] = utc(time_ms - early * MINUTE)
+    said = admission(patient, kind, time_ms, source_offset=source_offset, **fields)
+    return [said, observation(patient, time_ms, **draw(vital_signs()))] if kind == "admitted" else [said]
+
+
+@st.composite
+def wards(draw: st.DrawFn, longest: int = 12) -> list[Record]:
+    """Draw the interleaved logs of one to three patients as one partition, with offsets."""
+    logs = [draw(patient_logs(f"p{number}", longest)) for number in range(draw(st.integers(1, 3)))]
+    turns = draw(st.permutations([number for number, log in enumerate(logs) for _ in log]))
+    waiting = [iter(log) for log in logs]
+    return numbered(next(waiting[number]) for number in turns)
+
+
+def cuts_of(records: Log) -> st.SearchStrategy[list[int]]:
+    """Return positions at which a log may be cut into chunks."""
+    return st.lists(st.integers(0, len(records)), max_size=8)

@@ -1,0 +1,339 @@
+"""What must hold for any log: independence of chunks, of other patients, of repeats and of order; the alert's life."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from agents.core import Core
+from agents.decoding import decode_log_record
+from agents.messages import AlertEvent, SourcePosition
+from agents.record import RecordLayout
+from agents.rejection import Rejection
+from tests.agents.logs import (
+    BUSY,
+    HOUR,
+    LIMITS,
+    MINUTE,
+    MODEL,
+    START,
+    Record,
+    Run,
+    between,
+    closed_risks,
+    cuts_of,
+    garbage,
+    never_alerting,
+    new_core,
+    numbered,
+    observation,
+    vital_signs,
+    wards,
+    work_off,
+)
+
+few = settings(max_examples=40, deadline=None)
+ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
+WELL = {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37}
+_WITHIN_AN_HOUR = st.lists(st.tuples(st.integers(0, 59), vital_signs()), min_size=1, max_size=12)
+
+
+def same_but_for_cuts(one: Run, other: Run) -> None:
+    assert one.states == other.states
+    assert one.alerts == other.alerts
+    assert one.rejected == other.rejected
+    assert closed_risks(one) == closed_risks(other)
+
+
+def readable(record: Record) -> bool:
+    decoded = decode_log_record(record.key, record.value, record.headers, record.timestamp, LIMITS)
+    return not isinstance(decoded, Rejection)
+
+
+def without_place(run: Run) -> list[AlertEvent]:
+    """Return the alerts without the places in the log that decided."""
+    return [structs.replace(alert, log=SourcePosition(0, 0)) for _, alert in run.alerts]
+
+
+def without_offset(run: Run) -> bytes:
+    """Return the state of patient p, but for how far in the log it has come."""
+    rows = RecordLayout(MODEL).load([b"p"], [run.states[b"p"]]).rows
+    rows["offset"] = rows["checksum"] = 0
+    return bytes(rows.tobytes())
+
+
+# -- chunks
+
+
+@few
+@given(st.data())
+def test_any_cutting_into_chunks_gives_the_same_states_alerts_refusals_and_closed_steps(data: st.DataObject) -> None:
+    log = data.draw(wards())
+    cuts = data.draw(cuts_of(log))
+    same_but_for_cuts(work_off(log), work_off(log, cuts=cuts))
+
+
+@settings(max_examples=15, deadline=None)
+@given(wards())
+def test_record_by_record_equals_all_at_once(log: list[Record]) -> None:
+    same_but_for_cuts(work_off(log), work_off(log, cuts=range(len(log))))
+
+
+@few
+@given(st.data())
+def test_records_that_the_state_holds_already_are_passed_over(data: st.DataObject) -> None:
+    log = data.draw(wards())
+    run = work_off(log)
+    again = log[data.draw(st.integers(0, len(log) - 1)) :]
+    outcome = new_core().process(0, again, run.states.get)
+    assert (outcome.states, outcome.alerts, outcome.scores, outcome.accepted) == ({}, [], [], 0)
+    assert [i for i, _ in outcome.rejected] == [i for i, record in enumerate(again) if not readable(record)]
+
+
+@few
+@given(st.data())
+def test_a_crash_that_keeps_only_some_states_is_made_good_by_reading_again(data: st.DataObject) -> None:
+    log = data.draw(wards())
+    middle = data.draw(st.integers(0, len(log)))
+    whole = work_off(log)
+    run = work_off(log[:middle])
+    kept = data.draw(st.sets(st.sampled_from(sorted(run.states))) if run.states else st.just(set()))
+    survivors = Run(states={key: state for key, state in run.states.items() if key in kept})
+    resumed = work_off(log, onto=survivors)
+    assert resumed.states == whole.states
+    told = run.alerts + resumed.alerts
+    assert all(alert in whole.alerts for alert in told)
+    assert all(alert in told for alert in whole.alerts)
+
+
+# -- patients
+
+
+@few
+@given(st.data())
+def test_a_patient_alone_is_the_same_as_among_others(data: st.DataObject) -> None:
+    log = data.draw(wards())
+    together = work_off(log, cuts=data.draw(cuts_of(log)))
+    for key in {record.key for record in log if record.key}:
+        own = [record for record in log if record.key == key]
+        alone = work_off(own)
+        offsets = {record.offset for record in own}
+        assert alone.states == {name: state for name, state in together.states.items() if name == key}
+        assert alone.alerts == [pair for pair in together.alerts if pair[0] in offsets]
+        assert alone.rejected == [pair for pair in together.rejected if pair[0] in offsets]
+        patient = key.decode()
+        assert closed_risks(alone).get(patient) == closed_risks(together).get(patient)
+
+
+def test_two_hundred_patients_in_one_chunk_are_each_as_alone() -> None:
+    log = numbered(
+        observation(f"p{patient}", START + (hour * 60 + patient % 60) * MINUTE, heart_rate=60 + (patient * hour) % 90)
+        for hour in range(3)
+        for patient in range(200)
+    )
+    together = work_off(log)
+    for patient in (0, 7, 199):
+        own = [record for record in log if record.key == b"p%d" % patient]
+        assert work_off(own).states == {b"p%d" % patient: together.states[b"p%d" % patient]}
+
+
+# -- repeats and order
+
+
+@few
+@given(st.data())
+def test_repeated_observations_of_the_stay_change_nothing(data: st.DataObject) -> None:
+    minutes = data.draw(st.lists(st.integers(0, 300), min_size=1, max_size=12))
+    log = [observation("p", START + minute * MINUTE, **data.draw(vital_signs())) for minute in minutes]
+    log.insert(0, observation("p", START, heart_rate=80))
+    repeated: list[Record] = []
+    for place, record in enumerate(log):
+        repeated.append(record)
+        repeated += data.draw(st.lists(st.sampled_from(log[: place + 1]), max_size=2))
+    once, twice = work_off(numbered(log)), work_off(numbered(repeated))
+    assert without_place(once) == without_place(twice)
+    assert closed_risks(once) == closed_risks(twice)
+    assert without_offset(once) == without_offset(twice)
+
+
+def test_a_repeated_observation_is_counted_and_gives_no_new_score() -> None:
+    record = observation("p", START, heart_rate=80)
+    run = work_off(numbered([record, record]), cuts=[1])
+    assert [outcome.repeated for outcome in run.outcomes] == [0, 1]
+    assert [len(outcome.scores) for outcome in run.outcomes] == [1, 0]
+
+
+@few
+@given(_WITHIN_AN_HOUR, _WITHIN_AN_HOUR, st.randoms(use_true_random=False))
+def test_order_within_the_open_step_does_not_matter(
+    before: list[tuple[int, dict[str, float]]],
+    within: list[tuple[int, dict[str, float]]],
+    random: Random,
+) -> None:
+    """The closed risk and what is known afterwards are the same, late ones among them included."""
+    first = [observation("p", START, heart_rate=80)]
+    late = [observation("p", START + minute * MINUTE, **signs) for minute, signs in before]
+    hour = [observation("p", START + HOUR + minute * MINUTE, **signs) for minute, signs in within]
+    last = [observation("p", START + 2 * HOUR, heart_rate=80)]
+    opening = [observation("p", START + HOUR, heart_rate=81)]
+    mixed = [*late, *hour]
+    random.shuffle(mixed)
+    ordered = work_off(numbered([*first, *opening, *late, *hour, *last]), core=new_core(never_alerting()))
+    shuffled = work_off(numbered([*first, *opening, *mixed, *last]), core=new_core(never_alerting()))
+    assert closed_risks(ordered) == closed_risks(shuffled)
+    assert without_offset(ordered) == without_offset(shuffled)
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 240), vital_signs()), min_size=1, max_size=10))
+def test_one_vital_sign_at_a_time_equals_all_at_once(measured: list[tuple[int, dict[str, float]]]) -> None:
+    together = [observation("p", START, heart_rate=80)]
+    together += [observation("p", START + minute * MINUTE, **signs) for minute, signs in measured]
+    apart = [observation("p", START, heart_rate=80)]
+    apart += [
+        observation("p", START + minute * MINUTE, **{name: value})
+        for minute, signs in measured
+        for name, value in signs.items()
+    ]
+    one, other = (work_off(numbered(log), core=new_core(never_alerting())) for log in (together, apart))
+    assert closed_risks(one) == closed_risks(other)
+    assert without_offset(one) == without_offset(other)
+
+
+# -- alerts
+
+
+@few
+@given(wards())
+def test_alerts_are_whole_stories_one_at_a_time(log: list[Record]) -> None:
+    stories: dict[str, list[AlertEvent]] = {}
+    open_alerts: dict[str, str] = {}
+    for _, alert in work_off(log).alerts:
+        stories.setdefault(alert.alert_id, []).append(alert)
+        if alert.transition == "raised":
+            assert alert.patient_id not in open_alerts
+            open_alerts[alert.patient_id] = alert.alert_id
+        else:
+            assert open_alerts.pop(alert.patient_id) == alert.alert_id
+    for story in stories.values():
+        assert [(alert.transition, alert.state) for alert in story] in (
+            [("raised", "active")],
+            [("raised", "active"), ("resolved", "ended")],
+        )
+        assert [alert.sequence for alert in story] == list(range(1, len(story) + 1))
+        assert story[0].risk >= BUSY.raise_threshold == story[0].threshold
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 90), vital_signs()), min_size=1, max_size=20))
+def test_alerts_follow_the_risks_by_hysteresis(measured: list[tuple[int, dict[str, float]]]) -> None:
+    """The scores of every record are worked through once more by a plain loop."""
+    time_ms, log = START, []
+    for minutes, signs in measured:
+        time_ms += minutes * MINUTE
+        log.append(observation("p", time_ms, **signs))
+    run = work_off(numbered(log), cuts=range(len(log)))
+    expected: list[tuple[int, str, float]] = []
+    alerting = False
+    for score in run.scores:
+        if score.assessable and not alerting and score.risk >= BUSY.raise_threshold:
+            alerting = True
+            expected.append((score.source.offset, "raised", score.risk))
+        elif score.assessable and alerting and score.risk < BUSY.resolve_threshold:
+            alerting = False
+            expected.append((score.source.offset, "resolved", score.risk))
+    assert [(offset, alert.transition, alert.risk) for offset, alert in run.alerts] == expected
+
+
+def test_an_alert_says_what_was_known_and_why() -> None:
+    first = observation("p", START, **WELL, systolic_bp=95)
+    run = work_off(numbered([first, observation("p", START + 5 * MINUTE, **ILL)]), core=new_core(between(1e-6, 1e-7)))
+    (offset, alert), *others = run.alerts
+    assert (offset, others) == (0, [])
+    assert (alert.stay_id, alert.occurred_at, alert.published_at) == ("p-1", "2026-11-22T10:00:00Z", "")
+    assert {name: reading.value for name, reading in alert.vital_signs.items()} == {**WELL, "systolic_bp": 95}
+    assert {reading.age_minutes for reading in alert.vital_signs.values()} == {0}
+    assert {reason.vital_sign for reason in alert.reasons} == {*WELL, "systolic_bp"}
+    assert (alert.news2_partial, alert.qsofa_partial, alert.sirs_partial) == (2, 1, 0)
+    assert (alert.model.digest, alert.policy.name) == (MODEL.digest, "test")
+
+
+def test_no_alert_on_too_little() -> None:
+    eager = between(1e-6, 1e-7)
+    run = work_off(numbered([observation("p", START, heart_rate=150)]), core=new_core(eager))
+    assert run.alerts == []
+    assert [score.assessable for score in run.scores] == [False]
+    later = [observation("p", START + MINUTE, temperature=39)]
+    assert work_off(numbered(later, first=1), core=new_core(eager), onto=run).transitions() == [("p-1", "raised", 1)]
+
+
+def test_an_open_alert_survives_a_restart_under_a_stricter_policy() -> None:
+    run = work_off(numbered([observation("p", START, **ILL)]), core=new_core(between(1e-6, 1e-7)))
+    later = numbered([observation("p", START + MINUTE, **WELL)], first=1)
+    work_off(later, core=new_core(never_alerting()), onto=run)
+    assert run.transitions() == [("p-1", "raised", 1), ("p-1", "resolved", 2)]
+    assert run.alerts[0][1].alert_id == run.alerts[1][1].alert_id
+
+
+def test_each_episode_has_an_id_of_its_own() -> None:
+    raising, resolving = new_core(between(1e-6, 1e-7)), new_core(never_alerting())
+    run = Run()
+    for number in range(4):
+        record = numbered([observation("p", START + number * MINUTE, **ILL)], first=number)
+        work_off(record, core=resolving if number % 2 else raising, onto=run)
+    assert [alert.sequence for _, alert in run.alerts] == [1, 2, 1, 2]
+    assert len({alert.alert_id for _, alert in run.alerts}) == 2
+    assert len({alert.event_id for _, alert in run.alerts}) == 4
+
+
+# -- scores
+
+
+def test_one_score_a_patient_and_chunk_tells_every_closed_step() -> None:
+    log = numbered(observation("p", START + hour * HOUR, heart_rate=80 + hour) for hour in range(4))
+    run = work_off(log)
+    (score,) = run.scores
+    assert [closed.step for closed in score.closed] == [0, 1, 2]
+    assert (score.step, score.source.offset, score.ended) == (3, 3, False)
+    assert run.outcomes[0].steps_closed == 3
+
+
+def test_a_score_has_the_ages_of_the_vital_signs() -> None:
+    log = [observation("p", START, **WELL), observation("p", START + 90 * MINUTE, heart_rate=90)]
+    (score,) = work_off(numbered(log)).scores
+    assert score.ages_minutes == {"heart_rate": 0, "respiratory_rate": 90, "temperature": 90}
+    assert score.time == "2026-11-22T11:30:00Z"
+
+
+# -- refusals
+
+
+def test_a_partly_refused_observation_counts_and_is_reported() -> None:
+    run = work_off(numbered([observation("p", START, heart_rate=80, temperature=99)]))
+    assert (run.reasons, run.outcomes[0].accepted) == (["implausible"], 1)
+    assert run.scores[0].ages_minutes == {"heart_rate": 0}
+
+
+def test_a_new_patient_in_the_wrong_partition_is_refused_and_a_known_one_is_not() -> None:
+    log = numbered([observation("p", START, heart_rate=80), observation("p", START + MINUTE, heart_rate=81)])
+    elsewhere = Core(MODEL, BUSY, LIMITS, right_partition=lambda key: 1)
+    assert work_off(log, core=elsewhere).reasons == ["wrong_partition", "wrong_partition"]
+    known = work_off(log[:1])
+    assert work_off(log[1:], core=elsewhere, onto=known).reasons == []
+
+
+def test_refusals_are_in_the_order_of_the_log() -> None:
+    log = [
+        observation("p", START + 30 * HOUR, heart_rate=80),
+        observation("p", START, heart_rate=80),
+        garbage("p", START),
+        observation("q", START, heart_rate=1),
+    ]
+    assert [(offset, said.reason) for offset, said in work_off(numbered(log)).rejected] == [
+        (1, "too_late"),
+        (2, "not_json"),
+        (3, "implausible"),
+    ]
