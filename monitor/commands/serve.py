@@ -21,7 +21,7 @@ from monitor.errors import failing_on
 from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Metrics
 from monitor.settings import Settings
-from monitor.signals import stop_requested
+from monitor.signals import exit_on_signals
 from monitor.topic_admin import create_topics
 
 __all__ = ["command"]
@@ -71,10 +71,9 @@ def command(
         loaded_model = load_model(settings.model.name)
     with failing_on(PolicyError):
         loaded_policy = load_policy(settings.policy.file)
-    # A signal while it starts is not lost: asked to stop before it began, it does not begin.
-    with stop_requested() as stop, open_broker(settings) as bootstrap:
+    with exit_on_signals(), open_broker(settings) as bootstrap:  # the worker handles signals itself once it runs
         create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
-        code = 0 if stop.is_set() else _run(settings, bootstrap, loaded_model, loaded_policy)
+        code = _run(settings, bootstrap, loaded_model, loaded_policy)
     click.get_current_context().exit(code)
 
 
