@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agents.messages import AlertEvent
@@ -89,7 +91,12 @@ def test_the_stay_id_is_kept_once_an_alert_was_made_from_it() -> None:
 
 
 def test_details_reach_the_model() -> None:
-    details = {"age": 80, "sex": "male", "unit_type": "surgical", "hospital_admitted": utc(START - 48 * HOUR)}
+    details: dict[str, Any] = {
+        "age": 80,
+        "sex": "male",
+        "unit_type": "surgical",
+        "hospital_admitted": utc(START - 48 * HOUR),
+    }
     run = lived(said("admitted", 0, **details), seen(0))
     assert (value(run, "age_years"), value(run, "sex"), value(run, "unit_type")) == (80, 1, 2)
     assert value(run, "hospital_hours") == 48
@@ -179,7 +186,7 @@ def test_another_admission_ends_the_first_stay() -> None:
 
 @pytest.mark.parametrize("stay_id", [None, "a"])
 def test_the_same_admission_said_again_changes_nothing(stay_id: str | None) -> None:
-    fields = {} if stay_id is None else {"stay_id": stay_id}
+    fields: dict[str, Any] = {} if stay_id is None else {"stay_id": stay_id}
     run = lived(said("admitted", 0, **fields), seen(0), said("admitted", 0, **fields), seen(70))
     assert stays(run) == [(stay_id or "p-1", 1, False)]
 

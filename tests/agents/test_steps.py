@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,6 +27,7 @@ from tests.agents.logs import (
 )
 from tests.agents.scalar import ScalarStay
 
+Log = Sequence[tuple[int, Mapping[str, float]]]  # minutes since the stay's start, and vital signs
 # Minutes since the stay's start, mostly in order, with late ones; some fall on the borders of steps and slots.
 _MINUTES = st.lists(
     st.one_of(st.integers(0, 600), st.sampled_from([0, 5, 59, 60, 120, 25 * 60, 30 * 60])), min_size=1, max_size=25
@@ -40,7 +43,7 @@ _LOOSE_PRESSURES = st.fixed_dictionaries(
 ).filter(bool)
 
 
-def observed(log: list[tuple[int, dict[str, float]]]) -> Run:
+def observed(log: Log) -> Run:
     """Work off an admitted stay with these observations."""
     records = [admission("p", "admitted", START, age=70)]
     records += [observation("p", START + minute * MINUTE, **signs) for minute, signs in log]
@@ -91,7 +94,12 @@ def stored(run: Run) -> Rows:
 
 
 def test_a_late_measurement_that_is_the_newest_of_its_sign_is_used_with_its_true_age() -> None:
-    log = [(0, {"heart_rate": 80}), (130, {"heart_rate": 90}), (70, {"temperature": 39.5}), (180, {"heart_rate": 85})]
+    log: Log = [
+        (0, {"heart_rate": 80}),
+        (130, {"heart_rate": 90}),
+        (70, {"temperature": 39.5}),
+        (180, {"heart_rate": 85}),
+    ]
     run = observed(log)
     values, ages = last_known(run)
     assert (values["temperature"], ages["temperature"]) == (39.5, 2)  # measured in step 1, the open one is 3
@@ -106,7 +114,7 @@ def test_a_late_measurement_changes_the_provisional_risk_at_once() -> None:
 
 
 def test_a_late_measurement_that_a_closed_step_has_overtaken_is_counted_and_changes_nothing() -> None:
-    log = [(0, {"temperature": 37}), (70, {"temperature": 38}), (130, {"heart_rate": 80})]
+    log: Log = [(0, {"temperature": 37}), (70, {"temperature": 38}), (130, {"heart_rate": 80})]
     run, late = observed(log), observed([*log, (30, {"temperature": 41})])
     assert (late.outcomes[0].superseded, late.reasons) == (1, [])
     assert np.array_equal(stored(late)["last_value"], stored(run)["last_value"], equal_nan=True)
@@ -114,9 +122,9 @@ def test_a_late_measurement_that_a_closed_step_has_overtaken_is_counted_and_chan
 
 
 def test_of_several_late_measurements_the_newest_counts_in_whatever_order() -> None:
-    log = [(0, {"heart_rate": 80}), (190, {"heart_rate": 90})]
-    late = [(70, {"temperature": 39.0}), (130, {"temperature": 38.0})]
-    end = [(240, {"heart_rate": 85})]
+    log: Log = [(0, {"heart_rate": 80}), (190, {"heart_rate": 90})]
+    late: Log = [(70, {"temperature": 39.0}), (130, {"temperature": 38.0})]
+    end: Log = [(240, {"heart_rate": 85})]
     for order in (late, late[::-1]):
         values, ages = last_known(observed([*log, *order, *end]))
         assert (values["temperature"], ages["temperature"]) == (38.0, 2)
@@ -125,7 +133,7 @@ def test_of_several_late_measurements_the_newest_counts_in_whatever_order() -> N
 @pytest.mark.parametrize(("minutes_late", "reasons"), [(24 * 60, []), (24 * 60 + 1, ["too_late"])])
 def test_the_limit_of_lateness_is_inclusive(minutes_late: int, reasons: list[str]) -> None:
     newest = 30 * 60
-    log = [(0, {"heart_rate": 80}), (newest, {"heart_rate": 80}), (newest - minutes_late, {"temperature": 38})]
+    log: Log = [(0, {"heart_rate": 80}), (newest, {"heart_rate": 80}), (newest - minutes_late, {"temperature": 38})]
     assert observed(log).reasons == reasons
 
 
