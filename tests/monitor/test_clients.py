@@ -8,73 +8,65 @@ from typing import Any
 
 import pytest
 
-from monitor.brokers.apache import ApacheBroker
 from monitor.brokers.probe import free_port
 from monitor.clients import admin, connection_options, consumer, producer
 from monitor.errors import Failure
 from monitor.sections import KafkaSettings
 from monitor.settings import load_settings
-from tests.brokers import new_broker
+from tests.monitor.secured import PASSWORD, USER, SecuredBroker, secured_broker
 
 WRONG = "not-the-password"
 
 
-class SaslBroker(ApacheBroker):
-    """Apache Kafka with one more listener, on `sasl_port`, that wants a user and a password."""
-
-    sasl_port = 0
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self.sasl_port = free_port(avoid=self.port)
-        text = self._config.read_text().replace("listeners=", f"listeners=SASL_PLAINTEXT://127.0.0.1:{self.sasl_port},")
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule"
-        text += "sasl.enabled.mechanisms=PLAIN\n"
-        protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
-        text += f"listener.security.protocol.map={protocols}\n"
-        text += f'listener.name.sasl_plaintext.plain.sasl.jaas.config={login} required user_nurse="right";\n'
-        self._config.write_text(text)
-
-
 @pytest.fixture(scope="module")
-def sasl_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    new_broker("kafka", Path("unused"))
-    settings = load_settings().broker
-    folder = tmp_path_factory.mktemp("sasl")
-    broker = SaslBroker(folder, kafka_home=settings.kafka_home, java_home=settings.java_home)
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    broker = secured_broker(tmp_path_factory.mktemp("secured"))
     broker.start()
-    yield f"127.0.0.1:{broker.sasl_port}"
+    yield broker
     broker.stop()
 
 
-def with_password(password: str, mechanism: str = "PLAIN") -> KafkaSettings:
+def with_password(password: str, mechanism: str = "PLAIN", **more: Any) -> KafkaSettings:
     said: dict[str, Any] = {
-        "kafka.security_protocol": "SASL_PLAINTEXT",
-        "kafka.sasl_mechanism": mechanism,
-        "kafka.sasl_plain_username": "nurse",
-        "kafka.sasl_plain_password": password,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": mechanism,
+        "sasl_plain_username": USER,
+        "sasl_plain_password": password,
+        **more,
     }
-    return load_settings(None, said).kafka
+    return load_settings(None, {f"kafka.{key}": value for key, value in said.items()}).kafka
 
 
-def test_all_clients_connect_with_the_right_password(sasl_kafka: str) -> None:
+def test_all_clients_connect_with_the_right_password_over_tls_too(secured: SecuredBroker) -> None:
+    plain = with_password(PASSWORD)
+    tls = with_password(PASSWORD, security_protocol="SASL_SSL", ssl_cafile=secured.authority)
     for connect in (admin, producer, consumer):
-        connect(with_password("right"), sasl_kafka).close()
+        connect(plain, f"127.0.0.1:{secured.sasl_port}").close()
+        connect(tls, f"127.0.0.1:{secured.tls_port}").close()
+
+
+def test_a_broker_that_nobody_vouches_for_is_refused(secured: SecuredBroker) -> None:
+    kafka = with_password(PASSWORD, security_protocol="SASL_SSL")
+    with pytest.raises(Failure, match=r"certificate verify failed.*check kafka\.ssl_cafile"):
+        admin(kafka, f"127.0.0.1:{secured.tls_port}", bootstrap_timeout_ms=1_000)
 
 
 @pytest.mark.parametrize(
     ("kafka", "wrong"),
     [
         (with_password(WRONG), "kafka.sasl_plain_password"),
-        (with_password("right", "SCRAM-SHA-512"), "kafka.sasl_mechanism"),
+        (with_password(PASSWORD, "SCRAM-SHA-512"), "kafka.sasl_mechanism"),
     ],
 )
-def test_a_refused_login_names_the_setting_but_no_secret(sasl_kafka: str, kafka: KafkaSettings, wrong: str) -> None:
+def test_a_refused_login_names_the_setting_but_no_secret(
+    secured: SecuredBroker, kafka: KafkaSettings, wrong: str
+) -> None:
+    address = f"127.0.0.1:{secured.sasl_port}"
     with pytest.raises(Failure) as caught:
-        admin(kafka, sasl_kafka, bootstrap_timeout_ms=2_000)
+        admin(kafka, address, bootstrap_timeout_ms=2_000)
     message = str(caught.value)
     # Whether the broker's reason or its hanging up is seen first is a race; either way the setting is named.
-    assert message.startswith(f"cannot connect to Kafka at {sasl_kafka}: the broker ")
+    assert message.startswith(f"cannot connect to Kafka at {address}: the broker ")
     assert wrong in message
     assert WRONG not in message
 
@@ -100,6 +92,6 @@ def test_a_certificate_file_that_is_not_there_is_named(embedded_kafka: str, tmp_
 
 def test_options_carry_only_what_is_set() -> None:
     assert connection_options(KafkaSettings()) == {"security_protocol": "PLAINTEXT"}
-    options = connection_options(with_password("right"))
-    assert options["sasl_plain_password"] == "right"  # noqa: S105 - the password of this test
+    options = connection_options(with_password(PASSWORD))
+    assert options["sasl_plain_password"] == PASSWORD
     assert "ssl_cafile" not in options

@@ -28,6 +28,7 @@ from monitor.catalogue import CATALOGUE
 from monitor.cli import main
 from monitor.clients import producer
 from monitor.sections import KafkaSettings
+from tests.monitor.secured import PASSWORD, USER, secured_broker
 from tests.waiting import until
 
 PATIENT = "p0019273"  # must show in no log line and in no metric
@@ -52,17 +53,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Served:
-    """A worker process on a local broker of its own."""
+    """A worker process, on a local broker of its own unless the environment names a cluster."""
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path, model: Path, **environment: str) -> None:
         self.broker_dir = folder / "broker"
         self.port = free_port()
         self.errors = folder / "stderr"
-        environment = {**os.environ, "SEPSIS_MONITOR_BROKER__DATA_DIR": str(self.broker_dir)}
+        merged = {**os.environ, "SEPSIS_MONITOR_BROKER__DATA_DIR": str(self.broker_dir), **environment}
         options = ["--model", str(model), "--data-dir", str(folder / "worker"), "--http-port", str(self.port)]
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "monitor", "serve", *options], env=environment, stderr=errors
+                [sys.executable, "-m", "monitor", "serve", *options], env=merged, stderr=errors
             )
 
     def get(self, path: str) -> tuple[int, str]:
@@ -126,6 +127,30 @@ def test_a_worker_that_is_told_to_stop_while_it_starts_ends_cleanly(served: Serv
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(60) == Exit.DRAINED, served.errors.read_text()
     assert find_running(served.broker_dir) is None
+
+
+def test_a_worker_works_on_a_cluster_that_wants_a_password_over_tls(tmp_path: Path, model: Path) -> None:
+    broker = secured_broker(tmp_path / "kafka")
+    broker.start()
+    said = {
+        "BOOTSTRAP_SERVERS": f"127.0.0.1:{broker.tls_port}",
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "PLAIN",
+        "SASL_PLAIN_USERNAME": USER,
+        "SASL_PLAIN_PASSWORD": PASSWORD,
+        "SSL_CAFILE": str(broker.authority),
+    }
+    worker = Served(tmp_path, model, **{f"SEPSIS_MONITOR_KAFKA__{key}": value for key, value in said.items()})
+    try:
+        until(lambda: worker.get("/readyz")[0] == 200, seconds=90, what="ready")
+        send_observation(broker.bootstrap_servers)
+        until(lambda: worker.metric("sepsis_monitor_observations_accepted_total") == 1, what="the observation counted")
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(30) == Exit.DRAINED
+    finally:
+        worker.process.kill()
+        worker.process.wait()
+        broker.stop()
 
 
 @pytest.mark.parametrize(
