@@ -28,9 +28,10 @@ def fit_calibration(logit: NDArray[np.float64], labels: NDArray[np.integer]) -> 
     if positives in (0, len(labels)):
         msg = "The rows for calibration are all of one kind; give more stays."
         raise CalibrationError(msg)
-    slope, intercept = 1.0, float(np.log(positives / (len(labels) - positives)) - logit.mean())
+    # From no slope and the base rate, where the likelihood (it has one summit) is well curved.
+    slope, intercept = 0.0, float(np.log(positives / (len(labels) - positives)))
     for _ in range(_MAX_STEPS):
-        p = 1.0 / (1.0 + np.exp(-(slope * logit + intercept)))
+        p = 0.5 + 0.5 * np.tanh(0.5 * (slope * logit + intercept))
         residual, curvature = labels - p, p * (1 - p)
         a, b, d = (curvature * logit**2).sum(), (curvature * logit).sum(), curvature.sum()
         determinant = a * d - b * b

@@ -1,0 +1,56 @@
+"""The split: every stay in one part, in equal shares of each stratum, whatever the order of the file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.cohort import Cohort
+from models.split import split
+from tests.models.stays import made_up_cohort
+
+
+def names(cohort: Cohort, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> set[str]:
+    return set(cohort.select(keep).patient_ids)
+
+
+def test_every_stay_is_in_exactly_one_part() -> None:
+    cohort = made_up_cohort(0, stays=600, longest=4)
+    parts = split(cohort).parts()
+    assert np.array_equal(sum(part.astype(int) for part in parts.values()), np.ones(600))
+    assert list(parts) == ["train", "validation", "calibration", "test"]
+
+
+def test_each_stratum_has_its_share_in_each_part() -> None:
+    cohort = made_up_cohort(0, stays=1200, longest=4)
+    hospital = np.array(cohort.hospitals)
+    for letter in "AB":
+        for septic in (True, False):
+            stratum = (hospital == letter) & (cohort.septic == septic)
+            shares = [part[stratum].mean() for part in split(cohort).parts().values()]
+            assert np.allclose(shares, [0.80, 0.08, 0.04, 0.08], atol=0.006)
+
+
+def test_the_order_of_the_file_does_not_matter() -> None:
+    cohort = made_up_cohort(1, stays=200, longest=4)
+    one = split(cohort)
+    reverse = Cohort(
+        patient_ids=cohort.patient_ids[::-1],
+        hospitals=cohort.hospitals[::-1],
+        offsets=np.concatenate(([0], np.cumsum(cohort.lengths[::-1]))).astype(np.int64),
+        values=cohort.values[::-1],
+        steps=cohort.steps,
+        labels=None if cohort.labels is None else cohort.labels[::-1],
+        age_years=cohort.age_years[::-1],
+        sex=cohort.sex[::-1],
+        hospital_hours=cohort.hospital_hours[::-1],
+        unit_type=cohort.unit_type[::-1],
+    )
+    other = split(reverse)
+    assert other.digest == one.digest
+    assert names(reverse, other.test) == names(cohort, one.test)
+
+
+def test_another_seed_is_another_split() -> None:
+    cohort = made_up_cohort(1, stays=200, longest=4)
+    assert split(cohort, 1).digest != split(cohort, 2).digest
+    assert split(cohort, 1).digest == split(cohort, 1).digest

@@ -1,0 +1,123 @@
+"""Training: it learns, twice the same, and an interrupted run ends with the weights of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.checkpoint import CheckpointError
+from models.curves import draw_curves
+from models.lstm import Weights
+from models.training import Trained, train
+from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
+from tests.models.stays import made_up_cohort
+
+CONFIG = msgspec.structs.replace(
+    load_training_config(), hidden=8, epochs=4, patience=4, group_size=16, learning_rate=0.02, averaging=0.8
+)
+
+
+def run(config: TrainingConfig = CONFIG, checkpoint: Path | None = None, seed: int = 0) -> Trained:
+    training = made_up_cohort(seed, stays=150, longest=30, signal=25.0)
+    validation = made_up_cohort(1, stays=60, longest=30, signal=25.0)
+    return train(training, validation, config, checkpoint=checkpoint)
+
+
+def same(one: Weights, two: Weights) -> bool:
+    return all(np.array_equal(one.tensors()[name], two.tensors()[name]) for name in one.tensors())
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Trained:
+    return run()
+
+
+def test_it_learns_what_there_is_to_learn(undisturbed: Trained) -> None:
+    assert undisturbed.history[-1].auroc_all > 0.8
+    assert max(epoch.score for epoch in undisturbed.history) > undisturbed.history[0].score
+    assert undisturbed.weights.on_grid().check() is None
+
+
+def test_the_same_stays_and_seed_give_the_same_weights(undisturbed: Trained) -> None:
+    again = run()
+    assert same(again.weights, undisturbed.weights)
+    assert again.history == undisturbed.history
+    assert not same(run(msgspec.structs.replace(CONFIG, seed=8)).weights, undisturbed.weights)
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(undisturbed: Trained, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    code = (
+        "from pathlib import Path; import sys; from tests.models.test_training import run; "
+        "run(checkpoint=Path(sys.argv[1]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(checkpoint)], cwd=Path(__file__).parents[2]) as process:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert checkpoint.exists()
+    resumed = run(checkpoint=checkpoint)
+    assert same(resumed.weights, undisturbed.weights)
+    assert resumed.history == undisturbed.history
+
+
+def test_patience_ends_a_run_early_with_the_best_weights() -> None:
+    config = msgspec.structs.replace(CONFIG, epochs=30, patience=1, learning_rate=0.05)
+    trained = run(config)
+    assert len(trained.history) < 30
+    assert trained.history[-1].score < max(epoch.score for epoch in trained.history)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    config = msgspec.structs.replace(CONFIG, epochs=1)
+    run(config, checkpoint)
+    with pytest.raises(CheckpointError, match="other stays or another configuration"):
+        run(msgspec.structs.replace(config, weight_decay=0.2), checkpoint)
+    with pytest.raises(CheckpointError, match="other stays or another configuration"):
+        run(config, checkpoint, seed=5)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        run(config, checkpoint)
+
+
+def test_the_curves_are_a_picture(undisturbed: Trained, tmp_path: Path) -> None:
+    draw_curves(tmp_path / "curves.png", undisturbed.history)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = 1", "missing required field"),
+        ("surprise = 1", "missing required field|unknown field"),
+        ("seed = ", "not a training configuration"),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_said(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "training.toml"
+    path.write_text(text)
+    with pytest.raises(TrainingConfigError, match=message):
+        load_training_config(path)
+    with pytest.raises(TrainingConfigError, match=r"none\.toml"):
+        load_training_config(tmp_path / "none.toml")
+
+
+def test_a_key_that_is_misspelt_or_out_of_range_is_named(tmp_path: Path) -> None:
+    shipped = (Path(__file__).parents[2] / "models" / "training.toml").read_text()
+    path = tmp_path / "training.toml"
+    path.write_text(shipped.replace("input_dropout = 0.1", "input_droput = 0.1"))
+    with pytest.raises(TrainingConfigError, match="input_dro"):
+        load_training_config(path)
+    path.write_text(shipped.replace("input_dropout = 0.1", "input_dropout = 1.5"))
+    with pytest.raises(TrainingConfigError, match="input_dropout"):
+        load_training_config(path)

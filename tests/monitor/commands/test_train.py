@@ -1,0 +1,97 @@
+"""`train`: from a file to an artefact that scores, and failures in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from models.artifact import load_model
+from models.cohort import Cohort
+from models.split import split
+from models.training_config import load_training_config
+from monitor.cli import main
+from tests.models.stays import made_up_cohort
+
+COLUMNS = ("HR", "Resp", "Temp", "O2Sat", "SBP", "DBP", "MAP")
+
+
+def write(cohort: Cohort, path: Path) -> Path:
+    stay = cohort.stay_of_row
+    table = pl.DataFrame({"patient_id": pl.Series(cohort.patient_ids).gather(stay)}).with_columns(
+        hospital=pl.Series(cohort.hospitals).gather(stay),
+        **{name: pl.Series(cohort.values[:, sign]) for sign, name in enumerate(COLUMNS)},
+        Age=pl.Series(cohort.age_years[stay]),
+        Gender=pl.Series(cohort.sex[stay]),
+        HospAdmTime=pl.Series(-cohort.hospital_hours[stay]),
+        Unit1=pl.Series((cohort.unit_type[stay] == 1).astype(np.float32)),
+        Unit2=pl.Series((cohort.unit_type[stay] == 2).astype(np.float32)),
+        ICULOS=pl.Series(cohort.steps + 1),
+        SepsisLabel=pl.Series(cohort.labels if cohort.labels is not None else []),
+    )
+    table.write_parquet(path)
+    return path
+
+
+@pytest.fixture
+def small_config(tmp_path: Path) -> Path:
+    shipped = (Path(__file__).parents[3] / "models" / "training.toml").read_text()
+    path = tmp_path / "small.toml"
+    for old, new in (
+        ("hidden = 64", "hidden = 8"),
+        ("epochs = 14", "epochs = 2"),
+        ("size = 64", "size = 32"),
+        ("averaging = 0.995", "averaging = 0.5"),
+        ("rate = 0.003", "rate = 0.02"),
+    ):
+        assert old in shipped
+        shipped = shipped.replace(old, new)
+    path.write_text(shipped)
+    assert load_training_config(path).hidden == 8
+    return path
+
+
+def test_a_file_becomes_an_artefact(tmp_path: Path, small_config: Path) -> None:
+    cohort = made_up_cohort(0, stays=500, longest=20, signal=30.0)
+    data, out = write(cohort, tmp_path / "stays.parquet"), tmp_path / "model"
+    arguments = ["train", str(data), "--out", str(out), "--config", str(small_config), "--name", "mine", "--json"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    model = load_model(str(out))
+    assert (model.name, model.digest) == ("mine", summary["digest"])
+    assert model.weights.hidden == 8
+    assert sorted(path.name for path in out.iterdir()) == [
+        "curves.png",
+        "manifest.json",
+        "model.safetensors",
+        "test-stays.txt",
+    ]
+    training = model.manifest.training
+    assert training["split_digest"] == split(cohort).digest
+    assert training["stays"]["test"] == summary["metrics"]["test_stays"]["stays"]
+    assert set(training["libraries"]) == {"torch", "numpy", "polars"}
+    figures = summary["metrics"]["test_stays"]
+    assert figures["all"]["auroc_time_adjusted"]["low"] <= figures["all"]["auroc_time_adjusted"]["value"]
+    assert figures["hours_only"]["auroc_time_adjusted"]["value"] == 0.5
+
+
+def test_failures_are_one_line(tmp_path: Path) -> None:
+    cohort = made_up_cohort(0, stays=30, longest=5)
+    data = write(cohort, tmp_path / "stays.parquet")
+    unlabelled = tmp_path / "unlabelled.parquet"
+    pl.read_parquet(data).drop("SepsisLabel").write_parquet(unlabelled)
+    out = str(tmp_path / "model")
+    for arguments, message in (
+        ([str(unlabelled), "--out", out], "no SepsisLabel"),
+        ([str(data), "--out", out, "--config", str(tmp_path / "none.toml")], "none.toml"),
+    ):
+        result = CliRunner().invoke(main, ["train", *arguments])
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert CliRunner().invoke(main, ["train", str(data)]).exit_code == 2
