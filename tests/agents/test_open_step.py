@@ -1,0 +1,170 @@
+"""The open step's arrays against statistics.median and dictionaries."""
+
+from __future__ import annotations
+
+import statistics
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from agents import open_step
+from agents.open_step import SLOTS, STEP_MS
+from agents.record import RecordLayout, Rows
+from models.vital_signs import DIASTOLIC_BP, HEART_RATE, MEAN_ARTERIAL_PRESSURE, SYSTOLIC_BP
+from tests.agents.logs import MODEL, START
+
+SLOT_MS = STEP_MS // SLOTS
+ONE = np.array([0])
+_MEASURED = st.lists(
+    st.tuples(st.integers(0, STEP_MS - 1) | st.sampled_from([0, 1, SLOT_MS - 1, SLOT_MS]), st.integers(30, 40)),
+    min_size=1,
+    max_size=30,
+)
+
+
+def empty(n: int = 1, step: int = 0) -> Rows:
+    rows = RecordLayout(MODEL).fresh(n)
+    index = np.arange(n)
+    open_step.clear(rows, index)
+    rows["last_value"] = np.nan
+    rows["start_ms"] = START
+    rows["open_step"] = step
+    return rows
+
+
+def keep(rows: Rows, within_ms: int, **signs: float) -> bool:
+    """Put one observation into row 0; `within_ms` from the open step's start."""
+    time_ms = START + int(rows["open_step"][0]) * STEP_MS + within_ms
+    return bool(open_step.keep_measured(rows, ONE, np.array([time_ms]), values(**signs))[0])
+
+
+def values(**signs: float) -> NDArray[np.float32]:
+    places = {
+        "heart_rate": HEART_RATE,
+        "systolic_bp": SYSTOLIC_BP,
+        "diastolic_bp": DIASTOLIC_BP,
+        "mean_arterial_pressure": MEAN_ARTERIAL_PRESSURE,
+    }
+    row = np.full((1, 7), np.nan, dtype=np.float32)
+    for name, value in signs.items():
+        row[0, places[name]] = value
+    return row
+
+
+@settings(max_examples=100, deadline=None)
+@given(_MEASURED, st.randoms(use_true_random=False))
+def test_the_steps_value_is_the_median_of_the_slots_latest_measurements(
+    measured: list[tuple[int, int]], random: Random
+) -> None:
+    rows = empty(step=3)
+    slots: dict[int, tuple[int, int]] = {}
+    for within, value in measured:
+        keep(rows, within, heart_rate=value)
+        slots[within // SLOT_MS] = max(slots.get(within // SLOT_MS, (-1, 0)), (within, value))
+    result = open_step.step_values(rows, ONE)
+    assert result[0, HEART_RATE] == np.float32(statistics.median(value for _, value in slots.values()))
+    assert np.isnan(np.delete(result[0], HEART_RATE)).all()
+    shuffled = empty(step=3)
+    random.shuffle(measured)
+    for within, value in measured:
+        keep(shuffled, within, heart_rate=value)
+    assert shuffled.tobytes() == rows.tobytes()
+
+
+def test_one_artefact_does_not_move_the_value() -> None:
+    rows = empty()
+    for slot, value in enumerate([80, 81, 250, 80, 81]):
+        keep(rows, slot * SLOT_MS, heart_rate=value)
+    assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 81
+
+
+def test_a_repeat_or_an_older_one_of_the_slot_changes_nothing() -> None:
+    rows = empty()
+    assert keep(rows, 60_000, heart_rate=80)
+    assert not keep(rows, 60_000, heart_rate=80)
+    assert not keep(rows, 30_000, heart_rate=200)
+    assert keep(rows, 90_000, heart_rate=70)
+
+
+def test_of_two_at_the_same_moment_the_greater_counts() -> None:
+    for order in ((80, 90), (90, 80)):
+        rows = empty()
+        for value in order:
+            keep(rows, 60_000, heart_rate=value)
+        assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 90
+        assert rows["last_value"][0, HEART_RATE] == 90
+
+
+@pytest.mark.parametrize(
+    ("signs", "missing"),
+    [
+        ({"systolic_bp": 120, "diastolic_bp": 80, "mean_arterial_pressure": 93}, set()),
+        ({"systolic_bp": 80, "diastolic_bp": 120, "mean_arterial_pressure": 93}, {SYSTOLIC_BP, DIASTOLIC_BP}),
+        ({"systolic_bp": 120, "diastolic_bp": 80, "mean_arterial_pressure": 60}, {MEAN_ARTERIAL_PRESSURE}),
+        ({"systolic_bp": 120, "mean_arterial_pressure": 130}, {MEAN_ARTERIAL_PRESSURE}),
+    ],
+)
+def test_values_that_contradict_each_other_are_missing(signs: dict[str, float], missing: set[int]) -> None:
+    rows = empty()
+    for slot, (name, value) in enumerate(signs.items()):
+        keep(rows, slot * SLOT_MS, **{name: value})
+    given_signs = set(np.flatnonzero(~np.isnan(values(**signs)[0])).tolist())
+    present = set(np.flatnonzero(~np.isnan(open_step.step_values(rows, ONE)[0])).tolist())
+    assert present == given_signs - missing
+
+
+def test_rows_keep_to_themselves() -> None:
+    rows = empty(3)
+    index = np.array([2, 0])
+    both = np.concatenate([values(heart_rate=80), values(heart_rate=90)])
+    open_step.keep_measured(rows, index, np.array([START, START + SLOT_MS]), both)
+    medians = open_step.step_values(rows, np.arange(3))[:, HEART_RATE]
+    assert np.array_equal(medians, np.array([90, np.nan, 80], dtype=np.float32), equal_nan=True)
+
+
+def test_closing_empties_the_step_and_remembers_what_it_knew() -> None:
+    rows = empty(step=2)
+    keep(rows, 60_000, heart_rate=80)
+    open_step.close(rows, ONE)
+    assert rows["open_step"][0] == 3
+    assert np.isnan(open_step.step_values(rows, ONE)).all()
+    assert rows["closed_ms"][0].tolist() == [START + 2 * STEP_MS + 60_000, 0, 0, 0, 0, 0, 0]
+    assert rows["last_value"][0, HEART_RATE] == 80
+    open_step.close(rows, ONE)
+    assert rows["closed_ms"][0, HEART_RATE] == START + 2 * STEP_MS + 60_000
+
+
+def offered(rows: Rows, time_ms: int, **signs: float) -> tuple[bool, int]:
+    changed, overtaken = open_step.keep_late(rows, ONE, np.array([time_ms]), values(**signs))
+    return bool(changed[0]), int(overtaken[0])
+
+
+def test_a_late_value_counts_only_where_no_closed_step_knows_a_newer_one() -> None:
+    rows = empty()
+    keep(rows, 600_000, heart_rate=80)
+    open_step.close(rows, ONE)
+    assert offered(rows, START + 300_000, heart_rate=99, systolic_bp=120) == (True, 1)
+    assert offered(rows, START + 600_000, heart_rate=99) == (False, 0)
+    late, steps = open_step.late_values(rows, ONE)
+    assert np.flatnonzero(~np.isnan(late[0])).tolist() == [SYSTOLIC_BP]
+    assert steps[0, SYSTOLIC_BP] == 0
+    assert offered(rows, START + 601_000, heart_rate=70) == (True, 0)
+    assert rows["last_value"][0, HEART_RATE] == 70
+
+
+def test_late_values_are_offered_to_one_step_only() -> None:
+    rows = empty(step=2)
+    assert offered(rows, START + 300_000, heart_rate=99) == (True, 0)
+    open_step.close(rows, ONE)
+    assert np.isnan(open_step.late_values(rows, ONE)[0]).all()
+    assert offered(rows, START + 300_000, heart_rate=99) == (False, 0)
+
+
+def test_a_late_value_from_before_the_stay_has_a_negative_step() -> None:
+    rows = empty()
+    offered(rows, START - 1, heart_rate=99)
+    assert open_step.late_values(rows, ONE)[1][0, HEART_RATE] == -1

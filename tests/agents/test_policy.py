@@ -1,0 +1,66 @@
+"""Policy files: the shipped one, what is refused and why, and the digest that alerts carry."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from agents.policy import PolicyError, load_policy
+
+GOOD = """
+name = "night"
+version = "2.0.0"
+model = "bedside 1.0.0"
+raise_threshold = 0.08
+resolve_threshold = 0.05
+"""
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "policy.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_the_shipped_policy_loads() -> None:
+    policy = load_policy()
+    assert policy.name == "pager"
+    assert 0 < policy.resolve_threshold <= policy.raise_threshold < 1
+    assert policy.priority == "medium"
+
+
+def test_a_file_is_taken_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + 'priority = "low"\n')
+    policy = load_policy(path)
+    assert (policy.name, policy.version, policy.priority) == ("night", "2.0.0", "low")
+    assert (policy.raise_threshold, policy.resolve_threshold) == (0.08, 0.05)
+    assert policy.digest == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_policy(str(path)) == policy
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (GOOD.replace("0.08", "1.5"), "raise_threshold"),
+        (GOOD.replace("0.08", "0"), "raise_threshold"),
+        (GOOD.replace("0.05", '"low"'), "resolve_threshold"),
+        (GOOD.replace("0.05", "0.09"), "resolve_threshold must not be above"),
+        (GOOD.replace('version = "2.0.0"', ""), "version"),
+        (GOOD + "raise_treshold = 0.1\n", "raise_treshold"),
+        (GOOD + 'priority = "high"\n', "priority"),
+        ("name = ", "not valid"),
+        (b"name = '\xff'", "not valid"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, text: str | bytes, named: str) -> None:
+    with pytest.raises(PolicyError, match=named):
+        load_policy(written(tmp_path, text))
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"policy\.file"):
+        load_policy(tmp_path / "none.toml")
+    with pytest.raises(PolicyError, match=r"policy\.file"):
+        load_policy(tmp_path)

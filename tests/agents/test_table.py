@@ -1,0 +1,95 @@
+"""The table's version rule: of each key's changelog records, the one that has seen most of its log wins."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from faust.types.tuples import TP
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.record import source_offset
+from agents.stream_app import StreamApp
+from agents.table import ChangelogRow, StateTable
+from tests.agents.logs import START, new_core, numbered, observation, work_off
+
+PARTITION = TP("changelog", 0)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> StreamApp:
+    """Return an app that is never started: its tables live in memory and need no broker."""
+    folder: Path = tmp_path_factory.mktemp("faust")
+    return StreamApp("table-test", bootstrap_servers="127.0.0.1:1", store="memory://", datadir=str(folder))
+
+
+@pytest.fixture
+def table(app: StreamApp) -> StateTable:
+    return new_table(app)
+
+
+def new_table(app: StreamApp, prefix: str = "") -> StateTable:
+    app.tables.clear()
+    return StateTable(
+        app, prefix=prefix, version=source_offset, recovered=lambda _: None, name="patients", partitions=1
+    )
+
+
+def state(version: int, writer: int = 0) -> bytes:
+    """Return a record of the given source offset; `writer` tells two of the same offset apart."""
+    return b"\x01\0\0\0" + writer.to_bytes(4, "little") + version.to_bytes(8, "little")
+
+
+def row(offset: int, key: bytes, value: bytes | None) -> ChangelogRow:
+    return ChangelogRow(PARTITION, offset, key, value)
+
+
+def test_the_version_is_the_source_offset_of_a_real_record(table: StateTable) -> None:
+    older = work_off(numbered([observation("p", START, heart_rate=80)], first=5)).states[b"p"]
+    newer = work_off(numbered([observation("p", START, heart_rate=80)], first=6)).states[b"p"]
+    table.apply_changelog_batch([row(0, b"p", newer), row(1, b"p", older)])
+    assert table.stored(b"p") == newer
+    assert new_core().layout.load([b"p"], [table.stored(b"p")]).rows["offset"].tolist() == [6]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.sampled_from([b"p", b"q"]), st.integers(0, 5)), min_size=1, max_size=12),
+    st.lists(st.integers(0, 12), max_size=3),
+)
+def test_the_highest_source_offset_wins_whatever_the_order_and_the_batches(
+    app: StreamApp, written: list[tuple[bytes, int]], cuts: list[int]
+) -> None:
+    table = new_table(app)
+    rows = [row(place, key, state(version, place)) for place, (key, version) in enumerate(written)]
+    bounds = [0, *sorted(cuts), len(rows)]
+    for start, end in pairwise(bounds):
+        table.apply_changelog_batch(rows[start:end])
+    stale = set()
+    for key in {key for key, _ in written}:
+        own = [(version, place) for place, (name, version) in enumerate(written) if name == key]
+        best, place = max(own)  # of equal ones the later
+        assert table.stored(key) == state(best, place)
+        if own[-1][0] < best:
+            stale.add(key)
+    assert set(table._stale) == stale
+    assert table.keys_of(0) == {key for key, _ in written}
+
+
+def test_the_prefix_goes_before_the_changelog_too(app: StreamApp) -> None:
+    assert new_table(app).changelog_topic_name == "table-test-patients-changelog"
+    assert new_table(app, "icu-7.").changelog_topic_name == "icu-7.table-test-patients-changelog"
+
+
+def test_a_deletion_counts_whatever_was_before(table: StateTable) -> None:
+    table.apply_changelog_batch([row(0, b"p", state(9)), row(1, b"p", None)])
+    assert table.stored(b"p") is None
+    table.apply_changelog_batch([row(2, b"p", state(3))])
+    assert table.stored(b"p") == state(3)
+
+
+def test_unknown_patients_and_partitions_are_empty(table: StateTable) -> None:
+    assert table.stored(b"nobody") is None
+    assert table.keys_of(7) == set()

@@ -1,0 +1,45 @@
+"""Names and settings of the seven public topics, as the contract has them."""
+
+from __future__ import annotations
+
+from agents.topics import Topics, topic_specs
+
+NAMES = [
+    "vitals.observations.v1",
+    "stays.admissions.v1",
+    "risk.scores.v1",
+    "alerts.events.v1",
+    "alerts.state.v1",
+    "alerts.commands.v1",
+    "vitals.rejected.v1",
+]
+COMPACTED = {"stays.admissions.v1", "risk.scores.v1", "alerts.state.v1"}
+
+
+def test_the_names_are_those_of_the_contract() -> None:
+    assert [spec.name for spec in topic_specs(Topics())] == NAMES
+
+
+def test_the_prefix_goes_before_every_name() -> None:
+    assert [spec.name for spec in topic_specs(Topics("icu-7."))] == ["icu-7." + name for name in NAMES]
+
+
+def test_every_property_has_a_topic() -> None:
+    topics = Topics("x.")
+    properties = [name for name, value in vars(Topics).items() if isinstance(value, property)]
+    assert {getattr(topics, name) for name in properties} == {spec.name for spec in topic_specs(topics)}
+
+
+def test_latest_values_are_compacted_and_histories_kept_by_time() -> None:
+    for spec in topic_specs(Topics()):
+        compacted = spec.config["cleanup.policy"] == "compact"
+        assert compacted == (spec.name in COMPACTED)
+        assert ("retention.ms" in spec.config) != compacted
+
+
+def test_what_is_refused_is_kept_longer_and_may_be_larger_than_what_came() -> None:
+    configs = {spec.name: spec.config for spec in topic_specs(Topics())}
+    came, refused = configs["vitals.observations.v1"], configs["vitals.rejected.v1"]
+    assert int(refused["retention.ms"]) > int(came["retention.ms"])
+    assert int(refused["max.message.bytes"]) > int(came["max.message.bytes"])
+    assert int(configs["alerts.events.v1"]["retention.ms"]) >= 365 * 86_400_000
