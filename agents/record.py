@@ -21,9 +21,19 @@ from agents.open_step import SLOTS
 from models.stay_model import StayModel
 from models.vital_signs import N_VITAL_SIGNS
 
-__all__ = ["RECORD_SCHEMA", "Loaded", "RecordLayout", "Rows", "UnknownSchemaError", "census", "source_offset"]
+__all__ = [
+    "RECORD_SCHEMA",
+    "RESET_REASONS",
+    "Loaded",
+    "RecordLayout",
+    "Rows",
+    "UnknownSchemaError",
+    "census",
+    "source_offset",
+]
 
 RECORD_SCHEMA = 1
+RESET_REASONS = ("damaged", "foreign_key", "model_changed")  # why a stored state, or its hidden part, starts anew
 Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
 
 _PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset

@@ -25,7 +25,7 @@ from aiokafka.partitioner import murmur2
 from agents import publishing, record
 from agents.chunk import Chunk
 from agents.core import Core, Outcome
-from agents.decoding import Limits, decode_admission
+from agents.decoding import Limits, decode_admission, parse_time_ms
 from agents.exits import Exit, end_process
 from agents.observer import ChunkReport, Observer, Status
 from agents.outputs import utc
@@ -215,7 +215,10 @@ class Worker:
         self._report(chunk.records, outcome, acknowledged, time.perf_counter() - started)
 
     async def _append(self, event: Any) -> None:
-        """Check admission events and append them to their patients' logs, in order."""
+        """Check admission events and append them to their patients' logs, in order.
+
+        Their offsets are committed only once the append is acknowledged: a replay waits for that to order its stream.
+        """
         message, chunk, config = event.message, event.value, self._config
         appended: list[Outgoing] = []
         rejected: list[tuple[int, Rejection]] = []
@@ -278,11 +281,24 @@ class Worker:
                 model_seconds=outcome.model_seconds,
                 seconds=seconds,
                 append_to_alert_seconds=tuple((now_ms - records[i].timestamp) / 1000 for i, _ in outcome.alerts),
+                time_to_alert_seconds=tuple(
+                    (now_ms - (parse_time_ms(alert.occurred_at) or now_ms)) / 1000 for _, alert in outcome.alerts
+                ),
                 append_to_risk_seconds=tuple(
                     (now_ms - item.timestamp) / 1000 for item in records if item.offset in newest
                 ),
             )
         )
+        for i, alert in outcome.alerts:
+            _log.info(
+                f"alert_{alert.transition}",
+                alert_id=alert.alert_id,
+                sequence=alert.sequence,
+                kind=alert.kind,
+                priority=alert.priority,
+                partition=records[i].partition,
+                offset=records[i].offset,
+            )
         for reason, count in outcome.state_resets.items():
             _log.warning("state_reset", reason=reason, patients=count)
 

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Literal, get_args, get_type_hints
 
 from agents.messages import AlertEvent
+from agents.record import RESET_REASONS
 from agents.rejection import REASONS
 from monitor.version import VERSION
 
@@ -75,7 +76,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "patients",
         "Patients whose stored state could not be used and who began anew, by reason.",
         labels=("reason",),
-        children=(("damaged",), ("foreign_key",), ("model_changed",)),
+        children=tuple((reason,) for reason in RESET_REASONS),
     ),
     Metric(
         "sepsis_monitor_alerts_total",

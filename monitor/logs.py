@@ -1,8 +1,9 @@
 """Logs: one line for one thing that happened, on stderr, in one format for our own loggers and the libraries'.
 
-No line holds a patient's identifier or the payload of an event. The libraries are therefore never let below INFO, where
-they dump requests. While a broker is away aiokafka logs the same error 30 to 60 times a second: a warning or error of
-a library that repeats is shown once in a few seconds, with the count of what was left out.
+No line holds a patient's identifier or the payload of an event. The libraries are therefore never let below WARNING:
+what they do at every rebalance is not one line, and further down they dump requests. While a broker is away aiokafka
+logs the same error 30 to 60 times a second: a warning or error of a library that repeats is shown once in a few
+seconds, with the count of what was left out.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from monitor.sections import LogSettings
 __all__ = ["RepeatLimit", "configure_logging"]
 
 # What each library may say at most, whatever level is asked for.
-_LIBRARIES = {"faust": logging.INFO, "mode": logging.INFO, "aiokafka": logging.INFO, "kafka": logging.WARNING}
-_LIBRARIES |= {"asyncio": logging.WARNING}
+_LIBRARIES = dict.fromkeys(("faust", "mode", "aiokafka", "kafka", "asyncio"), logging.WARNING)
+_LIBRARIES["kafka.net.selector"] = logging.ERROR  # warns of its own slow tasks whenever the machine is busy
 _REPEAT_SECONDS = 5.0
 _REMEMBERED = 512
 _NUMBERS = re.compile(r"\d+")
