@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.vital_signs import VITAL_SIGNS
 
-__all__ = ["Cohort", "CohortError", "read_cohort"]
+__all__ = ["Cohort", "CohortError", "read_cohort", "read_columns"]
 
 _REQUIRED = ("patient_id", "ICULOS", "HR", "Resp", "Temp")  # the three vital signs that every deployment has
 _OPTIONAL = ("O2Sat", "SBP", "DBP", "MAP", "Age", "Gender", "Unit1", "Unit2", "HospAdmTime", "SepsisLabel")
@@ -96,7 +96,7 @@ def read_cohort(path: Path) -> Cohort:
     Raises CohortError where the file is not such a table: a missing column, a value that is not a number, rows of a
     stay that are apart or out of order.
     """
-    table = _read_folder(path) if path.is_dir() else _read_parquet(path)
+    table = _read_table(path, (*_REQUIRED, *_OPTIONAL, "hospital"))
     missing = [name for name in _REQUIRED if name not in table.columns]
     if missing:
         msg = f"{path}: no column {', '.join(missing)}; needed are {', '.join(_REQUIRED)}, in the challenge's names."
@@ -107,11 +107,23 @@ def read_cohort(path: Path) -> Cohort:
     return _from_table(path, table)
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def read_columns(path: Path, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Return other columns of the same file (R, names), rows as `read_cohort` has them; NaN where one is missing.
+
+    Raises CohortError as `read_cohort` does.
+    """
+    table = _read_table(path, ("patient_id", *names))
+    return np.stack([_numbers(path, table, name) for name in names], axis=1)
+
+
+def _read_table(path: Path, names: tuple[str, ...]) -> pl.DataFrame:
+    return _read_folder(path) if path.is_dir() else _read_parquet(path, names)
+
+
+def _read_parquet(path: Path, names: tuple[str, ...]) -> pl.DataFrame:
     try:
         present = pl.read_parquet_schema(path)
-        wanted = [name for name in (*_REQUIRED, *_OPTIONAL, "hospital") if name in present]
-        return pl.read_parquet(path, columns=wanted)
+        return pl.read_parquet(path, columns=[name for name in names if name in present])
     except FileNotFoundError as error:
         msg = f"{path}: no such file."
         raise CohortError(msg) from error

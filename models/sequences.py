@@ -23,6 +23,7 @@ __all__ = [
     "Batch",
     "HourOdds",
     "Sequences",
+    "Shown",
     "batches",
     "epoch_cohort",
     "feature_sequences",
@@ -46,6 +47,15 @@ class Sequences:
     starts: NDArray[np.int64]  # (Q) first row of each sequence
     lengths: NDArray[np.int64]  # (Q)
     stays: NDArray[np.int64]  # (Q) the stay each belongs to
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The stays of one epoch as they are shown."""
+
+    cohort: Cohort
+    stay_weights: NDArray[np.float32]  # (S)
+    rows: NDArray[np.int64]  # (R) the row of the training cohort that each row is
 
 
 @dataclass(frozen=True)
@@ -109,14 +119,12 @@ def scaling_of(scales: dict[str, Scale]) -> Scaling:
     )
 
 
-def epoch_cohort(
-    cohort: Cohort, config: TrainingConfig, rng: np.random.Generator
-) -> tuple[Cohort, NDArray[np.float32]]:
-    """Return the stays of one epoch, partly hidden as the configuration says, and the weight of each stay."""
+def epoch_cohort(cohort: Cohort, config: TrainingConfig, rng: np.random.Generator) -> Shown:
+    """Return the stays of one epoch, partly hidden as the configuration says."""
     septic = cohort.septic
     shown = septic | (rng.random(cohort.n_stays) < config.negative_share)
     weights = np.where(septic, 1.0, 1.0 / config.negative_share).astype(np.float32)[shown]
-    chosen = _random_starts(cohort.select(shown), config, rng)
+    chosen, kept = _random_starts(cohort.select(shown), config, rng)
     values = np.where(np.repeat(_channels(chosen.n_stays, config, rng), chosen.lengths, axis=0), chosen.values, np.nan)
     n, nan = chosen.n_stays, np.float32(np.nan)
     hide_admission = rng.random(n) < config.hide_admission_share
@@ -128,22 +136,28 @@ def epoch_cohort(
         age_years=np.where(rng.random(n) < config.hide_age_share, nan, chosen.age_years),
         sex=np.where(rng.random(n) < config.hide_sex_share, nan, chosen.sex),
     )
-    return hidden, weights
+    return Shown(hidden, weights, np.flatnonzero(np.repeat(shown, cohort.lengths))[kept])
 
 
-def _random_starts(cohort: Cohort, config: TrainingConfig, rng: np.random.Generator) -> Cohort:
-    """Return the cohort in which part of the stays has lost its first hours; steps keep the true hour of the stay."""
+def _random_starts(
+    cohort: Cohort, config: TrainingConfig, rng: np.random.Generator
+) -> tuple[Cohort, NDArray[np.bool_]]:
+    """Return the cohort in which part of the stays has lost its first hours, and which rows are left.
+
+    Steps keep the true hour of the stay.
+    """
     most = np.maximum(cohort.lengths - config.random_start_hours_left, 0)
     cut = np.where(rng.random(cohort.n_stays) < config.random_start_share, rng.integers(0, most + 1), 0)
     row_in_stay = np.arange(cohort.n_rows) - np.repeat(cohort.offsets[:-1], cohort.lengths)
     keep = row_in_stay >= np.repeat(cut, cohort.lengths)
-    return replace(
+    shortened = replace(
         cohort,
         offsets=np.concatenate(([0], np.cumsum(cohort.lengths - cut))).astype(np.int64),
         values=cohort.values[keep],
         steps=cohort.steps[keep],
         labels=_labels(cohort)[keep],
     )
+    return shortened, keep
 
 
 def _channels(n: int, config: TrainingConfig, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -45,6 +45,9 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hide_sex_share: _Share
     hour_smoothing: _Count
     hour_pooling: _Count
+    teacher_share: _Share
+    teacher_folds: Annotated[int, msgspec.Meta(ge=2)]
+    teacher_epochs: _Count
     alert_episodes_per_day: _Positive
     resolve_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)]
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.artifact import ArtifactError
 from models.calibration import CalibrationError
 from models.cohort import Cohort, CohortError, read_cohort
+from models.laboratory import Laboratory, read_laboratory
 from models.release import release
 from models.split import Split, split
 from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
@@ -69,7 +71,7 @@ def command(
             settings = msgspec.structs.replace(settings, seed=seed)
         cohort = read_cohort(file)
         parts = split(cohort)
-        trained = _train(cohort, parts, settings, out, restart=restart)
+        trained = _train(cohort, read_laboratory(file), parts, settings, out, restart=restart)
         with _spinner() as say:
             model = release(
                 out,
@@ -83,18 +85,25 @@ def command(
                 origin=_origin(file, cohort, parts, settings, trained),
                 progress=say,
             )
-    (out / _CHECKPOINT).unlink(missing_ok=True)
+    _remove_checkpoint(out)
     _report(model, out, as_json=as_json)
 
 
-def _train(cohort: Cohort, parts: Split, config: TrainingConfig, out: Path, *, restart: bool) -> Trained:
+def _train(
+    cohort: Cohort,
+    laboratory: Laboratory | None,
+    parts: Split,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    restart: bool,
+) -> Trained:
     from models.checkpoint import CheckpointError  # noqa: PLC0415  (torch is for this command alone)
     from models.curves import draw_curves  # noqa: PLC0415  (so is matplotlib)
     from models.training import train  # noqa: PLC0415
 
-    checkpoint = out / _CHECKPOINT
     if restart:
-        checkpoint.unlink(missing_ok=True)
+        _remove_checkpoint(out)
     with failing_on(CheckpointError), _progress() as progress:
         bar = progress.add_task("training", total=None)
 
@@ -102,10 +111,20 @@ def _train(cohort: Cohort, parts: Split, config: TrainingConfig, out: Path, *, r
             progress.update(bar, completed=done, total=total, description=f"training, {what}")
 
         trained = train(
-            cohort.select(parts.train), cohort.select(parts.validation), config, checkpoint=checkpoint, progress=show
+            cohort.select(parts.train),
+            cohort.select(parts.validation),
+            config,
+            laboratory=laboratory.rows(np.repeat(parts.train, cohort.lengths)) if laboratory else None,
+            checkpoint=out / _CHECKPOINT,
+            progress=show,
         )
     draw_curves(out / "curves.png", trained.history)
     return trained
+
+
+def _remove_checkpoint(out: Path) -> None:
+    for name in (_CHECKPOINT, f"teacher-{_CHECKPOINT}"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _origin(file: Path, cohort: Cohort, parts: Split, config: TrainingConfig, trained: Trained) -> dict[str, object]:

@@ -36,13 +36,14 @@ NOTHING_HIDDEN = msgspec.structs.replace(
 
 def shown(config: TrainingConfig, seed: int = 0) -> tuple[int, int, float]:
     """Return stays, rows and the share of values missing that one epoch shows."""
-    cohort, _ = epoch_cohort(made_up_cohort(0, stays=600, longest=30), config, np.random.default_rng(seed))
+    cohort = epoch_cohort(made_up_cohort(0, stays=600, longest=30), config, np.random.default_rng(seed)).cohort
     return cohort.n_stays, cohort.n_rows, float(np.isnan(cohort.values).mean())
 
 
 def test_an_epoch_without_hiding_is_the_cohort() -> None:
     cohort = made_up_cohort(0, stays=50)
-    same, weights = epoch_cohort(cohort, NOTHING_HIDDEN, np.random.default_rng(0))
+    shown_stays = epoch_cohort(cohort, NOTHING_HIDDEN, np.random.default_rng(0))
+    same, weights = shown_stays.cohort, shown_stays.stay_weights
     assert same.patient_ids == cohort.patient_ids
     assert np.array_equal(same.values, cohort.values, equal_nan=True)
     assert np.array_equal(same.hospital_hours, cohort.hospital_hours)
@@ -51,9 +52,10 @@ def test_an_epoch_without_hiding_is_the_cohort() -> None:
 
 def test_all_septic_stays_and_a_share_of_the_others_are_shown_and_weighed() -> None:
     cohort = made_up_cohort(0, stays=900, longest=10)
-    some, weights = epoch_cohort(
+    shown_stays = epoch_cohort(
         cohort, msgspec.structs.replace(NOTHING_HIDDEN, negative_share=0.4), np.random.default_rng(0)
     )
+    some, weights = shown_stays.cohort, shown_stays.stay_weights
     assert some.septic.sum() == cohort.septic.sum()
     assert (~some.septic).sum() / (~cohort.septic).sum() == pytest.approx(0.4, abs=0.07)
     assert np.array_equal(weights, np.where(some.septic, np.float32(1), np.float32(2.5)))
@@ -62,7 +64,7 @@ def test_all_septic_stays_and_a_share_of_the_others_are_shown_and_weighed() -> N
 def test_random_starts_leave_the_end_and_the_true_hours() -> None:
     cohort = made_up_cohort(0, stays=300)
     config = msgspec.structs.replace(NOTHING_HIDDEN, random_start_share=0.6)
-    cut, _ = epoch_cohort(cohort, config, np.random.default_rng(0))
+    cut = epoch_cohort(cohort, config, np.random.default_rng(0)).cohort
     assert cut.n_stays == cohort.n_stays
     shortened = cut.lengths < cohort.lengths
     assert 0.3 < shortened.mean() < 0.6
@@ -72,10 +74,19 @@ def test_random_starts_leave_the_end_and_the_true_hours() -> None:
     assert np.array_equal(cut.steps[cut.offsets[:-1]], first)
 
 
+def test_each_row_shown_knows_which_row_it_is() -> None:
+    cohort = made_up_cohort(0, stays=300)
+    config = msgspec.structs.replace(NOTHING_HIDDEN, random_start_share=0.6, negative_share=0.5)
+    shown_stays = epoch_cohort(cohort, config, np.random.default_rng(0))
+    assert shown_stays.cohort.n_rows < cohort.n_rows
+    assert np.array_equal(shown_stays.cohort.values, cohort.values[shown_stays.rows], equal_nan=True)
+    assert np.array_equal(shown_stays.cohort.steps, cohort.steps[shown_stays.rows])
+
+
 def test_channels_are_hidden_for_whole_stays() -> None:
     cohort = replace(made_up_cohort(0, stays=400), values=np.ones_like(made_up_cohort(0, stays=400).values))
     config = msgspec.structs.replace(NOTHING_HIDDEN, three_sign_share=0.3, channel_dropout=0.15)
-    hidden, _ = epoch_cohort(cohort, config, np.random.default_rng(0))
+    hidden = epoch_cohort(cohort, config, np.random.default_rng(0)).cohort
     seen = ~np.isnan(hidden.values)
     per_stay = np.add.reduceat(seen, hidden.offsets[:-1])
     assert ((per_stay == 0) | (per_stay == hidden.lengths[:, None])).all()
@@ -88,7 +99,7 @@ def test_channels_are_hidden_for_whole_stays() -> None:
 def test_details_are_hidden_in_their_share_of_stays() -> None:
     cohort = made_up_cohort(0, stays=1000, longest=3)
     config = msgspec.structs.replace(NOTHING_HIDDEN, hide_admission_share=0.2, hide_age_share=0.1, hide_sex_share=0.1)
-    hidden, _ = epoch_cohort(cohort, config, np.random.default_rng(0))
+    hidden = epoch_cohort(cohort, config, np.random.default_rng(0)).cohort
     no_admission = np.isnan(hidden.hospital_hours)
     assert no_admission.mean() == pytest.approx(0.2, abs=0.05)
     assert not hidden.unit_type[no_admission].any()

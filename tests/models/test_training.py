@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from models import teacher
 from models.checkpoint import CheckpointError
 from models.curves import draw_curves
+from models.laboratory import COLUMNS, Laboratory
 from models.lstm import Weights
-from models.training import Trained, train
+from models.training import Trained, teacher_file, train
 from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
 from tests.models.stays import made_up_cohort
 
@@ -29,6 +31,24 @@ def run(config: TrainingConfig = CONFIG, checkpoint: Path | None = None, seed: i
     training = made_up_cohort(seed, stays=150, longest=30, signal=25.0)
     validation = made_up_cohort(1, stays=60, longest=30, signal=25.0)
     return train(training, validation, config, checkpoint=checkpoint)
+
+
+def telling_laboratory() -> Laboratory:
+    """Return laboratory values of which one gives the label away, in a third of the rows."""
+    training = made_up_cohort(0, stays=150, longest=30, signal=25.0)
+    rng = np.random.default_rng(0)
+    values = np.full((training.n_rows, len(COLUMNS)), np.nan, dtype=np.float32)
+    assert training.labels is not None
+    values[:, COLUMNS.index("Lactate")] = np.where(rng.random(training.n_rows) < 0.3, 1 + 4 * training.labels, np.nan)
+    return Laboratory(values)
+
+
+def taught(checkpoint: Path | None = None) -> Trained:
+    """Return a run that a teacher has a part in."""
+    training = made_up_cohort(0, stays=150, longest=30, signal=25.0)
+    validation = made_up_cohort(1, stays=60, longest=30, signal=25.0)
+    config = msgspec.structs.replace(CONFIG, epochs=1, teacher_folds=2, teacher_epochs=1)
+    return train(training, validation, config, laboratory=telling_laboratory(), checkpoint=checkpoint)
 
 
 def same(one: Weights, two: Weights) -> bool:
@@ -88,6 +108,18 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         run(config, checkpoint)
+
+
+def test_a_teacher_changes_what_is_learned_and_is_heard_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    alone = run(msgspec.structs.replace(CONFIG, epochs=1))
+    first = taught(checkpoint)
+    assert not same(first.weights, alone.weights)
+    assert same(taught().weights, first.weights)
+    checkpoint.unlink()
+    assert teacher_file(checkpoint).exists()
+    monkeypatch.delattr(teacher.Teacher, "_judge")  # what it said is on file: it is not asked again
+    assert same(taught(checkpoint).weights, first.weights)
 
 
 def test_the_curves_are_a_picture(undisturbed: Trained, tmp_path: Path) -> None:
