@@ -281,11 +281,11 @@ class _Chunk:
             if moved.raised[at]:
                 rows["episode"][row] += 1
                 rows["sequence"][row] = 0
-                cause = f"risk {risk:.3f} reached the raise threshold {policy.raise_threshold:g}"
+                cause = f"risk {risk:.1%} reached the raise threshold of {policy.raise_threshold:.1%}"
                 reasons = [Reason(NAMES[sign], by) for sign, by in self.steps.contributions(rows, row)]
                 self._alert(i, row, "raised", risk, policy.raise_threshold, cause, reasons)
             else:
-                cause = f"risk {risk:.3f} fell below the lower threshold {policy.resolve_threshold:g}"
+                cause = f"risk {risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
                 self._alert(i, row, "resolved", risk, policy.resolve_threshold, cause, [])
 
     # -- outputs
