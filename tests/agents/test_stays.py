@@ -225,3 +225,15 @@ def test_a_silence_longer_than_the_gap_starts_a_new_stay() -> None:
 def test_an_announced_stay_may_wait_long_for_its_first_observation() -> None:
     run = lived(said("admitted", 0), seen(20 * 24 * 60))
     assert stays(run) == [("p-1", 20 * 24, False)]
+
+
+def test_a_stay_knows_nothing_of_what_was_measured_in_the_one_before() -> None:
+    """The second one began, as is said afterwards, while the first was still being measured."""
+    second = said("admitted", 95, stay_id="b", admitted=utc(START + HOUR))
+    pulse = observation("p", START + 125 * MINUTE, heart_rate=90)
+    late = observation("p", START + 70 * MINUTE, temperature=40)
+    after = lived(said("admitted", 0, stay_id="a"), seen(90), second, pulse, late)
+    alone = lived(second, pulse, late)
+    assert (after.scores[-1].stay_id, after.scores[-1].step) == ("b", 1)
+    assert after.scores[-1].risk == alone.scores[-1].risk
+    assert after.scores[-1].ages_minutes == alone.scores[-1].ages_minutes == {"heart_rate": 0, "temperature": 55}
