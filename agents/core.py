@@ -41,6 +41,7 @@ from models.vital_signs import NAMES
 __all__ = ["Core", "LogRecord", "Outcome"]
 
 _HOUR_MS = 3_600_000
+_SILENT = "the stay ended: nothing was measured for too long"
 _Index = NDArray[np.intp]
 
 
@@ -179,21 +180,32 @@ class _Chunk:
             record["admissions_offset"] = change.source_offset
         if kind == "admitted":
             start_ms = change.time_ms if change.admitted_ms is None else change.admitted_ms
-            if record["watched"] and stays.names_another_stay(self.rows, row, change):
+            if record["watched"] and stays.names_another(self.rows, row, change):
                 self._end_stay(i, row, start_ms, "another stay was admitted")
+            elif record["watched"] and start_ms - int(record["clock_ms"]) > self._longest_silence(row):
+                self._end_stay(i, row, int(record["clock_ms"]), _SILENT)
             if not record["watched"]:
                 stays.start(self.rows, row, self.core.model, start_ms)
+            self._apply_details(row, change)
             record["announced"] = 1
-            stays.apply_details(self.rows, row, change)
-            self.changed[row] = True
         elif not record["watched"]:
             detail = f"a {kind} event needs an open stay, and this patient has none"
             self.out.rejected.append((i, Rejection("admission_invalid", detail)))
+        elif stays.names_another(self.rows, row, change):
+            detail = f"a {kind} event names another stay than the one that is open"
+            self.out.rejected.append((i, Rejection("admission_invalid", detail)))
         elif kind in {"updated", "transferred"}:
-            stays.apply_details(self.rows, row, change)
-            self.changed[row] = True
+            self._apply_details(row, change)
         else:
             self._end_stay(i, row, change.time_ms, f"the stay ended: {kind}")
+
+    def _apply_details(self, row: int, change: StayChange) -> None:
+        """Take over details; they change the risk too, though an alert moves only with the next observation."""
+        stays.apply_details(self.rows, row, change)
+        if self.rows["last_ms"][row].any():
+            now = self.steps.provisional(self.rows, np.array([row]))
+            self.rows["risk"][row], self.rows["assessable"][row] = now.risk[0], now.assessable[0]
+        self.changed[row] = True
 
     def _end_stay(self, i: int, row: int, ended_ms: int, cause: str) -> None:
         """Close the steps up to the stay's end, resolve its alert, publish its last score."""
@@ -208,27 +220,27 @@ class _Chunk:
             until = max(until, whole)
         self._close(index, np.array([until], dtype=np.int32))
         risk = float(rows["risk"][row])
+        rows["clock_ms"][row] = ended_ms
         if rows["alerting"][row]:
             self._alert(i, row, "resolved", risk, self.core.policy.resolve_threshold, cause, [])
         stays.end(rows, row, ended_ms)
-        if self.closed[row] or not np.isnan(risk):
-            rows["open_step"][row] = max(int(rows["open_step"][row]) - 1, 0)  # the score names the last, closed step
-            last = self.closed[row][-1].risk if self.closed[row] else risk
-            self._score(index, np.array([last]), ended=True)
+        if np.isnan(risk):  # nothing was measured: the score says so, and that the stay is over
+            risk = float(self.steps.provisional(rows, index).risk[0])
+        rows["open_step"][row] = max(int(rows["open_step"][row]) - 1, 0)  # the score names the last, closed step
+        last = self.closed[row][-1].risk if self.closed[row] else risk
+        self._score(index, np.array([last]), ended=True)
         self.changed[row] = False
 
     def _find_stay(self, i: int, row: int, entry: Measured) -> bool:
         """Make sure that the observation has an open stay to go to; refuse it if it belongs to the past."""
         record, limits = self.rows[row], self.core.limits
         clock, late_ms = int(record["clock_ms"]), limits.late_hours * _HOUR_MS
-        if record["watched"]:
-            measured = bool(record["last_ms"].any())
-            gap_ms = limits.gap_hours * _HOUR_MS if measured else LONGEST_STAY_MS
-            if entry.time_ms - clock > gap_ms:
-                self._end_stay(i, row, clock, "the stay ended: nothing was measured for too long")
-        elif record["stay_number"] and entry.time_ms <= record["ended_ms"]:
+        own = record["watched"] and entry.time_ms >= record["start_ms"]
+        if record["stay_number"] and entry.time_ms <= record["ended_ms"] and not own:
             self.out.rejected.append((i, Rejection("stay_ended", "time lies in a stay that has ended")))
             return False
+        if record["watched"] and entry.time_ms - clock > self._longest_silence(row):
+            self._end_stay(i, row, clock, _SILENT)
         if not record["watched"]:
             stays.start(self.rows, row, self.core.model, entry.time_ms)
         elif entry.time_ms < clock - late_ms:
@@ -236,6 +248,11 @@ class _Chunk:
             self.out.rejected.append((i, Rejection("too_late", detail)))
             return False
         return True
+
+    def _longest_silence(self, row: int) -> float:
+        """Return the milliseconds without a measurement after which the row's stay is over."""
+        measured = bool(self.rows["last_ms"][row].any())
+        return self.core.limits.gap_hours * _HOUR_MS if measured else LONGEST_STAY_MS
 
     # -- observations
 
@@ -323,12 +340,12 @@ class _Chunk:
         """Publish one score for each stay that moved, and store every patient that was touched."""
         rows = self.rows
         moved = touched[rows["watched"][touched].astype(np.bool_) & self.changed[touched]]
-        unknown = moved[np.isnan(rows["risk"][moved])]  # admitted, nothing measured yet
+        risk = rows["risk"][moved]
+        unknown = np.flatnonzero(np.isnan(risk))  # admitted, nothing measured yet: published, but no part of the state
         if len(unknown):
-            now = self.steps.provisional(rows, unknown)
-            rows["risk"][unknown], rows["assessable"][unknown] = now.risk, now.assessable
+            risk[unknown] = self.steps.provisional(rows, moved[unknown]).risk
         if len(moved):
-            self._score(moved, rows["risk"][moved], ended=False)
+            self._score(moved, risk, ended=False)
         for row, record in zip(touched.tolist(), self.core.layout.dump(rows[touched]), strict=True):
             self.out.states[keys[row]] = record
         self.out.model_seconds = self.steps.model_seconds

@@ -46,7 +46,14 @@ class UnknownSchemaError(Exception):
 
 def source_offset(record: bytes) -> int:
     """Return the offset in the observations topic of the last log record that went into this state record."""
-    return int(_PREFIX.unpack_from(record)[3])
+    if len(record) < _PREFIX.size:
+        return -1
+    _, _, checksum, offset = _PREFIX.unpack_from(record)
+    return int(offset) if _checksum(record) == checksum else -1
+
+
+def _checksum(record: bytes) -> int:
+    return zlib.crc32(record[_CHECKED_FROM:], zlib.crc32(record[:4]))
 
 
 def census(record: bytes) -> tuple[bool, bool, bool]:
@@ -118,21 +125,23 @@ class RecordLayout:
         size = self.dtype.itemsize
         records: list[bytes] = []
         for start in range(0, len(raw), size):
-            body = raw[start + _CHECKED_FROM : start + size]
-            records.append(raw[start : start + 4] + struct.pack("<I", zlib.crc32(body)) + body)
+            record = raw[start : start + size]
+            records.append(record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:])
         return records
 
     def _problem(self, key: bytes, record: bytes) -> str | None:
         if len(record) < _PREFIX.size:
             return "damaged"
         schema, _, checksum, _ = _PREFIX.unpack_from(record)
-        if zlib.crc32(record[_CHECKED_FROM:]) != checksum:
+        if _checksum(record) != checksum:
             return "damaged"
         if schema != RECORD_SCHEMA:
             msg = (
                 f"a state record has schema {schema}, this version knows {RECORD_SCHEMA}: run the version that wrote it"
             )
             raise UnknownSchemaError(msg)
+        if len(record) < _HEAD.itemsize:
+            return "damaged"
         head = np.frombuffer(record, _HEAD, 1)[0]
         if head["key"] != key:
             return "foreign_key"
@@ -166,6 +175,7 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
         ("alerting", "u1"),
         ("assessable", "u1"),
         ("stay_id", "S80"),
+        ("named", "S64"),  # its id in the ADT feed, where the alerts keep an older one
         ("unit", "S64"),
         ("bed", "S64"),
         ("start_ms", "<i8"),

@@ -11,7 +11,7 @@ from agents import open_step
 from agents.decoding import StayChange
 from models.stay_model import StayModel
 
-__all__ = ["apply_details", "end", "names_another_stay", "start", "stay_id"]
+__all__ = ["apply_details", "end", "names_another", "start", "stay_id"]
 
 _HOUR_MS = 3_600_000
 _SEX = {"female": 0.0, "male": 1.0, "unknown": np.nan}
@@ -19,7 +19,10 @@ _UNIT_TYPE = {"unknown": 0, "medical": 1, "surgical": 2}
 
 
 def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None:
-    """Begin the patient's next stay at `start_ms`, with nothing known of it."""
+    """Begin the patient's next stay at `start_ms`, with nothing known of it.
+
+    Episodes are counted over all stays of a patient, so that a stay id that comes back makes no alert id twice.
+    """
     index = np.array([row])
     rows["state"][index] = model.initial(1)
     open_step.clear(rows, index)
@@ -34,10 +37,10 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
         ("announced", 0),
         ("alerting", 0),
         ("assessable", 0),
-        ("episode", 0),
         ("sequence", 0),
         ("open_step", 0),
         ("unit_type", 0),
+        ("named", b""),
         ("unit", b""),
         ("bed", b""),
         ("start_ms", start_ms),
@@ -53,9 +56,11 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
 def apply_details(rows: NDArray[Any], row: int, change: StayChange) -> None:
     """Take over what an admission event says of the open stay; what it does not mention stays as it is."""
     record, said = rows[row], change.admission
-    if said.stay_id is not None and record["episode"] == 0:
+    if said.stay_id is not None and record["sequence"] == 0:
         # Once an alert has been raised its ids are made from the stay id, which therefore stays.
         record["stay_id"] = said.stay_id.encode()
+    if said.stay_id is not None:
+        record["named"] = said.stay_id.encode()
     if said.age is not None:
         record["age_years"] = said.age
     if said.sex is not None:
@@ -70,13 +75,15 @@ def apply_details(rows: NDArray[Any], row: int, change: StayChange) -> None:
         record["hospital_hours"] = (int(record["start_ms"]) - change.hospital_admitted_ms) / _HOUR_MS
 
 
-def names_another_stay(rows: NDArray[Any], row: int, change: StayChange) -> bool:
-    """Tell whether an `admitted` event speaks of another stay than the one that is open."""
+def names_another(rows: NDArray[Any], row: int, change: StayChange) -> bool:
+    """Tell whether an admission event speaks of another stay than the one that is open."""
     record, said = rows[row], change.admission
     if not record["announced"]:
         return False  # the announcement of the stay that began with its first observation
-    if said.stay_id is not None:
-        return bool(said.stay_id.encode() != record["stay_id"])
+    if said.stay_id is not None and record["named"]:
+        return bool(said.stay_id.encode() != record["named"])
+    if said.type != "admitted":
+        return False
     start_ms = change.time_ms if change.admitted_ms is None else change.admitted_ms
     return start_ms != int(record["start_ms"])
 

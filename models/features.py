@@ -153,7 +153,7 @@ class FeatureState:
 
     def advance(self, inputs: StepInput, scaling: Scaling) -> F32:
         """Move on by one hour, take in its measurements, and return the step's features (N, len(FEATURE_NAMES))."""
-        late = ~np.isnan(inputs.late_values) & (inputs.late_steps > self.last_step)
+        late = ~np.isnan(inputs.late_values) & (inputs.late_steps >= self.last_step)
         late &= inputs.late_steps < inputs.step[:, None]
         now = ~np.isnan(inputs.values)
         self.started |= late.any(axis=1) | now.any(axis=1)

@@ -209,7 +209,7 @@ def patient_logs(draw: st.DrawFn, patient: str = "p", longest: int = 24) -> list
         elif kind == "garbage":
             records = [garbage(patient, time_ms)]
         else:
-            records = _said_of_the_stay(draw, patient, kind, time_ms, admissions)
+            records = [_said_of_the_stay(draw, patient, kind, time_ms, admissions)]
             admissions += 1
         arrivals.append((arrival, place, records))
         if draw(st.integers(0, 5)) == 0:  # the gateway sends it again
@@ -218,15 +218,14 @@ def patient_logs(draw: st.DrawFn, patient: str = "p", longest: int = 24) -> list
     return [replace(record, timestamp=START + at * MINUTE) for at, _, records in arrivals for record in records]
 
 
-def _said_of_the_stay(draw: st.DrawFn, patient: str, kind: str, time_ms: int, source_offset: int) -> list[Record]:
+def _said_of_the_stay(draw: st.DrawFn, patient: str, kind: str, time_ms: int, source_offset: int) -> Record:
     fields = dict(draw(st.sampled_from(_DETAILS)))
     if kind == "merged":
         fields["into"] = "other"
     if kind == "admitted":
         early = draw(st.sampled_from([0, 0, 30, 200]))
         fields["admitted"] = utc(time_ms - early * MINUTE)
-    said = admission(patient, kind, time_ms, source_offset=source_offset, **fields)
-    return [said, observation(patient, time_ms, **draw(vital_signs()))] if kind == "admitted" else [said]
+    return admission(patient, kind, time_ms, source_offset=source_offset, **fields)
 
 
 @st.composite

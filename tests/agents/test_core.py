@@ -22,6 +22,7 @@ from tests.agents.logs import (
     START,
     Record,
     Run,
+    admission,
     between,
     closed_risks,
     cuts_of,
@@ -149,6 +150,27 @@ def test_repeated_observations_of_the_stay_change_nothing(data: st.DataObject) -
     minutes = data.draw(st.lists(st.integers(0, 300), min_size=1, max_size=12))
     log = [observation("p", START + minute * MINUTE, **data.draw(vital_signs())) for minute in minutes]
     log.insert(0, observation("p", START, heart_rate=80))
+    repeated: list[Record] = []
+    for place, record in enumerate(log):
+        repeated.append(record)
+        repeated += data.draw(st.lists(st.sampled_from(log[: place + 1]), max_size=2))
+    once, twice = work_off(numbered(log)), work_off(numbered(repeated))
+    assert without_place(once) == without_place(twice)
+    assert closed_risks(once) == closed_risks(twice)
+    assert without_offset(once) == without_offset(twice)
+
+
+@few
+@given(st.data())
+def test_repeats_that_come_after_the_stays_end_change_nothing(data: st.DataObject) -> None:
+    """They are refused, or known already; they never enter the next stay."""
+    minute, log = 0, [observation("p", START, heart_rate=80)]
+    for _ in range(data.draw(st.integers(1, 10))):
+        minute += data.draw(st.sampled_from([1, 20, 70, 169 * 60]))
+        if data.draw(st.integers(0, 3)) == 0:
+            log.append(admission("p", "discharged", START + minute * MINUTE, source_offset=minute))
+        else:
+            log.append(observation("p", START + minute * MINUTE, **data.draw(vital_signs())))
     repeated: list[Record] = []
     for place, record in enumerate(log):
         repeated.append(record)

@@ -244,6 +244,12 @@ def test_swapped_pressures_are_dropped_and_the_others_kept() -> None:
     assert "systolic_bp, diastolic_bp" in result.partly.detail
 
 
+def test_a_mean_over_the_systolic_pressure_is_dropped_without_a_diastolic_one_too() -> None:
+    result = measured(systolic_bp=100, mean_arterial_pressure=150)
+    assert known(result) == {"systolic_bp": 100}
+    assert result.partly == Rejection("contradictory", "these contradict the others: mean_arterial_pressure")
+
+
 def test_an_implausible_pressure_contradicts_nothing() -> None:
     result = measured(systolic_bp=120, diastolic_bp=5)
     assert known(result) == {"systolic_bp": 120}

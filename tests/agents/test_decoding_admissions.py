@@ -145,7 +145,19 @@ def test_each_topic_takes_its_own_types_only() -> None:
 # -- what refusals may say
 
 CANARY = "Canary"
-_PLANTED = st.sampled_from([CANARY, f"{CANARY} x", f'"{CANARY}"', f"{CANARY}\n", f"`{CANARY}`", f"$.{CANARY}", 1e30])
+_PLANTED = st.sampled_from(
+    [
+        CANARY,
+        f"{CANARY} x",
+        f'"{CANARY}"',
+        f"{CANARY}\n",
+        f"`{CANARY}`",
+        f"$.{CANARY}",
+        f"{CANARY}'s",
+        f"'{CANARY}'",
+        1e30,
+    ]
+)
 _ALL_FIELDS = (*NAMES, "patient_id", "time", "event_id", "schema_version", CANARY, "type", "age", "sex", "unit", "bed")
 
 

@@ -45,7 +45,7 @@ RECORD = lived().states[b"p"]
 
 def sealed(record: bytes) -> bytes:
     """Return a record with the checksum of its content."""
-    return record[:4] + struct.pack("<I", zlib.crc32(record[8:])) + record[8:]
+    return record[:4] + struct.pack("<I", zlib.crc32(record[8:], zlib.crc32(record[:4]))) + record[8:]
 
 
 def test_a_record_is_small() -> None:
@@ -70,7 +70,7 @@ def test_rows_come_in_the_order_of_the_keys_and_unknown_patients_are_fresh() -> 
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(4, LAYOUT.record_bytes - 1), st.integers(1, 255))
+@given(st.integers(0, LAYOUT.record_bytes - 1), st.integers(1, 255))
 def test_a_flipped_byte_anywhere_is_found_and_costs_that_patient_alone(place: int, flips: int) -> None:
     damaged = bytearray(RECORD)
     damaged[place] ^= flips
@@ -139,6 +139,7 @@ def test_a_damaged_patient_starts_anew_and_the_others_go_on() -> None:
 
 def test_the_source_offset_and_the_census_are_read_without_the_model() -> None:
     assert source_offset(RECORD) == 3
+    assert source_offset(b"") == source_offset(RECORD[:100]) == source_offset(RECORD[:20] + b"x" + RECORD[21:]) == -1
     assert census(RECORD) == (True, True, True)
     assert census(b"") == (False, False, False)
     ended = work_off(numbered([admission("p", "discharged", START + 3 * HOUR)], first=4), onto=lived())

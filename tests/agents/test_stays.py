@@ -191,7 +191,41 @@ def test_the_same_admission_said_again_changes_nothing(stay_id: str | None) -> N
     assert stays(run) == [(stay_id or "p-1", 1, False)]
 
 
+def test_a_patient_who_was_never_measured_leaves_the_ward_too() -> None:
+    log = [said("admitted", 0), said("discharged", 10)]
+    assert stays(lived(*log)) == [("p-1", 0, True)]
+    cut = work_off(numbered(log), cuts=[1], core=new_core(never_alerting()))
+    assert stays(cut) == [("p-1", 0, False), ("p-1", 0, True)]
+
+
+def test_an_admission_after_a_long_silence_does_not_adopt_the_old_stay() -> None:
+    month = 30 * 24 * 60
+    run = lived(seen(0), said("admitted", month, stay_id="visit-9", age=64), seen(month))
+    assert stays(run) == [("p-1", 0, True), ("visit-9", 0, False)]
+    assert value(run, "age_years") == 64
+
+
+def test_an_admission_said_again_does_not_end_a_stay_whose_alert_kept_its_id() -> None:
+    run = lived(seen(0), said("admitted", 0, stay_id="visit-9"), said("admitted", 0, stay_id="visit-9"), alerting=True)
+    assert [move for _, move, _ in transitions(run)] == ["raised"]
+    assert stays(run) == [("p-1", 0, False)]
+
+
 # -- after the end
+
+
+def test_a_stay_that_goes_on_after_its_discharge_makes_no_alert_id_twice() -> None:
+    again = [said("admitted", 60, stay_id="visit-9"), seen(60)]
+    run = lived(said("admitted", 0, stay_id="visit-9"), seen(0), said("discharged", 30), *again, alerting=True)
+    events = [alert.event_id for _, alert in run.alerts]
+    assert [move for _, move, _ in transitions(run)] == ["raised", "resolved", "raised"]
+    assert len(set(events)) == 3
+
+
+def test_an_observation_of_the_ended_stay_does_not_enter_the_next_one() -> None:
+    run = lived(seen(0), said("discharged", 30), said("admitted", 60), seen(20), seen(60))
+    assert run.reasons == ["stay_ended"]
+    assert run.scores[-1].risk == lived(said("admitted", 60), seen(60)).scores[-1].risk
 
 
 def test_an_observation_of_a_stay_that_has_ended_is_refused() -> None:
@@ -225,6 +259,7 @@ def test_a_silence_longer_than_the_gap_starts_a_new_stay() -> None:
 def test_an_announced_stay_may_wait_long_for_its_first_observation() -> None:
     run = lived(said("admitted", 0), seen(20 * 24 * 60))
     assert stays(run) == [("p-1", 20 * 24, False)]
+    assert stays(run) == [("p-1", 20 * 24, False)]
 
 
 def test_a_stay_knows_nothing_of_what_was_measured_in_the_one_before() -> None:
@@ -237,3 +272,30 @@ def test_a_stay_knows_nothing_of_what_was_measured_in_the_one_before() -> None:
     assert (after.scores[-1].stay_id, after.scores[-1].step) == ("b", 1)
     assert after.scores[-1].risk == alone.scores[-1].risk
     assert after.scores[-1].ages_minutes == alone.scores[-1].ages_minutes == {"heart_rate": 0, "temperature": 55}
+
+
+@pytest.mark.parametrize("kind", ["updated", "transferred", "discharged"])
+def test_an_event_that_names_another_stay_is_refused(kind: str) -> None:
+    run = lived(said("admitted", 0, stay_id="S-1"), seen(10), said(kind, 20, stay_id="S-2"))
+    assert [rejection.reason for _, rejection in run.rejected] == ["admission_invalid"]
+    assert value(run, "watched") == 1
+    assert value(run, "stay_id") == b"S-1"
+
+
+def test_an_event_may_name_a_stay_that_had_no_name_yet() -> None:
+    run = lived(said("admitted", 0), seen(10), said("discharged", 20, stay_id="S-2"))
+    assert run.rejected == []
+    assert value(run, "watched") == 0
+
+
+def test_a_detail_that_comes_late_changes_the_risk_at_once() -> None:
+    before = lived(said("admitted", 0), seen(10))
+    after = lived(said("admitted", 0), seen(10), said("updated", 20, age=95))
+    assert after.scores[-1].risk != before.scores[-1].risk
+    assert after.scores[-1].risk == lived(said("admitted", 0, age=95), seen(10)).scores[-1].risk
+
+
+def test_an_alert_that_ends_with_the_stay_ends_at_the_stays_end() -> None:
+    run = lived(seen(0), said("discharged", 90), alerting=True)
+    (_, raised), (_, resolved) = run.alerts
+    assert (raised.occurred_at, resolved.occurred_at) == (utc(START), utc(START + 90 * MINUTE))

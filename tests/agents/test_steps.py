@@ -106,6 +106,17 @@ def test_a_late_measurement_that_is_the_newest_of_its_sign_is_used_with_its_true
     assert run.outcomes[0].superseded == 0
 
 
+def test_a_late_measurement_that_is_the_newest_of_its_sign_within_a_closed_step_is_used() -> None:
+    log: Log = [
+        (10, {"temperature": 36}),
+        (65, {"heart_rate": 80}),
+        (40, {"temperature": 41}),
+        (130, {"heart_rate": 80}),
+    ]
+    values, ages = last_known(observed(log))
+    assert (values["temperature"], ages["temperature"]) == (41, 2)
+
+
 def test_a_late_measurement_changes_the_provisional_risk_at_once() -> None:
     before = observed([(0, {"heart_rate": 80}), (70, {"heart_rate": 90})])
     after = observed([(0, {"heart_rate": 80}), (70, {"heart_rate": 90}), (30, {"temperature": 40.5})])

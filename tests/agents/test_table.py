@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def new_table(app: StreamApp, prefix: str = "") -> StateTable:
 
 def state(version: int, writer: int = 0) -> bytes:
     """Return a record of the given source offset; `writer` tells two of the same offset apart."""
-    return b"\x01\0\0\0" + writer.to_bytes(4, "little") + version.to_bytes(8, "little")
+    prefix, content = b"\x01\0\0\0", version.to_bytes(8, "little") + writer.to_bytes(4, "little")
+    return prefix + zlib.crc32(content, zlib.crc32(prefix)).to_bytes(4, "little") + content
 
 
 def row(offset: int, key: bytes, value: bytes | None) -> ChangelogRow:
@@ -88,6 +90,18 @@ def test_a_deletion_counts_whatever_was_before(table: StateTable) -> None:
     assert table.stored(b"p") is None
     table.apply_changelog_batch([row(2, b"p", state(3))])
     assert table.stored(b"p") == state(3)
+
+
+def test_a_damaged_record_never_wins(table: StateTable) -> None:
+    """Its offset cannot be believed: it may stand over every later record, or be no offset at all."""
+    sound = work_off(numbered([observation("p", START, heart_rate=80)], first=5)).states[b"p"]
+    for damaged in (b"", sound[:10], sound[:14] + b"\xff" + sound[15:]):
+        table.apply_changelog_batch([row(0, b"p", sound), row(1, b"p", damaged)])
+        assert table.stored(b"p") == sound
+        assert set(table._stale) == {b"p"}
+    table.apply_changelog_batch([row(2, b"q", sound[:14] + b"\xff" + sound[15:])])
+    table.apply_changelog_batch([row(3, b"q", sound)])
+    assert table.stored(b"q") == sound
 
 
 def test_unknown_patients_and_partitions_are_empty(table: StateTable) -> None:

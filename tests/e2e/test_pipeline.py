@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from models.artifact import load_model
 from models.cohort import Cohort
 from models.scoring import score_cohort
+from models.vital_signs import VITAL_SIGNS
+from monitor.cli import main
 from monitor.replay import ReplayOptions, ReplayStream
 from tests.e2e.ward import closed_risks, open_ward, real_stays
 
@@ -25,6 +30,35 @@ def offline_risks(cohort: Cohort) -> dict[tuple[str, int], float]:
     }
 
 
+def to_frame(cohort: Cohort) -> pl.DataFrame:
+    """Return a cohort as a table in the challenge's columns."""
+    stay = cohort.stay_of_row
+    columns = {sign.challenge_column: cohort.values[:, i] for i, sign in enumerate(VITAL_SIGNS)}
+    return pl.DataFrame(
+        {
+            "patient_id": [cohort.patient_ids[i] for i in stay],
+            **columns,
+            "Age": cohort.age_years[stay],
+            "Gender": cohort.sex[stay],
+            "Unit1": (cohort.unit_type[stay] == 1).astype("float32"),
+            "Unit2": (cohort.unit_type[stay] == 2).astype("float32"),
+            "HospAdmTime": -cohort.hospital_hours[stay],
+            "ICULOS": (cohort.steps + 1).astype("float32"),
+        }
+    )
+
+
+def offline_alerts(cohort: Cohort, folder: Path) -> Counter[str]:
+    """Return how many alerts of each stay the command `score` opens."""
+    file, out = folder / "stays.parquet", folder / "scored.parquet"
+    to_frame(cohort).write_parquet(file)
+    result = CliRunner().invoke(main, ["score", str(file), "--out", str(out), "--json"])
+    assert result.exit_code == 0, result.output
+    scored = pl.read_parquet(out).with_columns(before=pl.col("alerting").shift(1, fill_value=False).over("patient_id"))
+    opened = scored.filter(pl.col("alerting") & ~pl.col("before"))
+    return Counter(f"{patient}-1" for patient in opened["patient_id"])
+
+
 def stream(bootstrap: str, folder: Path, cohort: Cohort, options: ReplayOptions) -> None:
     """Stream the cohort and compare every step."""
     with open_ward(bootstrap, folder) as ward:
@@ -38,6 +72,10 @@ def stream(bootstrap: str, folder: Path, cohort: Cohort, options: ReplayOptions)
         assert max(abs(closed[step] - risk) for step, risk in expected.items()) <= _TOLERANCE
         first = {f"{cohort.patient_ids[i]}-1": int(cohort.steps[row]) for i, row in enumerate(cohort.offsets[:-1])}
         assert all(step < first[stay] for stay, step in closed.keys() - expected.keys())  # hours before the first row
+        if not options.split:  # one observation an hour, as `score` sees it
+            events = ward.values(ward.topics.alert_events)
+            raised = Counter(event["stay_id"] for event in events if event["transition"] == "raised")
+            assert raised == offline_alerts(cohort, folder)
         reasons = {dict(record.headers)["rejected_reason"] for record in ward.records(ward.topics.rejected)}
         assert reasons <= {b"implausible", b"contradictory"}
         assert summary.observations_sent > cohort.n_rows / 2
