@@ -18,7 +18,8 @@ HIDEABLE: frozenset[str] = frozenset({"hospital_admitted", "unit_type", "age", "
 class StepInput:
     """One step of N stays. Values are plausible and consistent already (`vital_signs.usable`); NaN is missing.
 
-    A late value is a measurement of an earlier, closed step that is newer than the last one the state knows.
+    A late value is a measurement of an earlier, closed step that is newer than the last one the state knows: the state
+    refuses one of an earlier step; within the same step the caller must know.
     """
 
     step: NDArray[np.int32]  # (N) hours since each stay's start, from 0
