@@ -1,0 +1,40 @@
+"""What the README and the shipped policy say of the model is what its manifest says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agents.policy import load_policy
+from models.artifact import load_model
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("view", ["all", "three_vital_signs", "without_admission", "hours_only"])
+@pytest.mark.parametrize("figure", ["auroc_time_adjusted", "auroc_first_48h", "utility"])
+def test_the_readmes_figures_are_the_manifests(view: str, figure: str) -> None:
+    found = load_model("bedside").manifest.metrics["test_stays"][view][figure]
+    assert f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in README
+
+
+def test_the_shipped_policy_has_the_thresholds_that_the_manifest_gives_figures_for() -> None:
+    policy, thresholds = load_policy(), load_model("bedside").manifest.thresholds
+    assert (policy.raise_threshold, policy.resolve_threshold) == (thresholds.pager_raise, thresholds.pager_resolve)
+
+
+def test_the_alert_in_the_readme_is_of_the_shipped_model_and_policy() -> None:
+    assert load_model("bedside").digest in README
+    assert load_policy().digest in README
+
+
+@pytest.mark.parametrize(
+    "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name
+)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
