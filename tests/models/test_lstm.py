@@ -114,6 +114,53 @@ def test_the_shipped_weights_agree_with_torch_and_the_equations() -> None:
     assert np.abs(ours[0, :10] - by_equations(weights, x[0, :10])).max() < 5 * TOLERANCE
 
 
+def one_step_of_torch(weights: Weights, x: NDArray[np.float32], h: F64, c: F64) -> tuple[F64, F64]:
+    """Return h' and c' (N, H) of torch.nn.LSTM, in double precision, from one step."""
+    lstm = torch.nn.LSTM(weights.inputs.shape[1], weights.hidden, batch_first=True).double()
+    with torch.no_grad():
+        parameters = dict(lstm.named_parameters())
+        parameters["weight_ih_l0"].copy_(torch.from_numpy(weights.inputs))
+        parameters["weight_hh_l0"].copy_(torch.from_numpy(weights.recurrent))
+        parameters["bias_ih_l0"].copy_(torch.from_numpy(weights.bias))
+        parameters["bias_hh_l0"].zero_()
+        state = (torch.from_numpy(h)[None], torch.from_numpy(c)[None])
+        _, (after_h, after_c) = lstm(torch.from_numpy(x.astype(np.float64))[:, None], state)
+    return after_h[0].numpy(), after_c[0].numpy()
+
+
+def one_step_of_the_equations(weights: Weights, x: NDArray[np.float32], h: F64, c: F64) -> tuple[F64, F64]:
+    """Return h' and c' by the six equations of Gers, Schmidhuber and Cummins (Neural Computation 12:2451, 2000)."""
+    w_i, w_f, w_g, w_o = np.split(weights.inputs.astype(np.float64), 4)
+    u_i, u_f, u_g, u_o = np.split(weights.recurrent.astype(np.float64), 4)
+    b_i, b_f, b_g, b_o = np.split(weights.bias.astype(np.float64), 4)
+
+    def sigmoid(z: F64) -> F64:
+        return 1 / (1 + np.exp(-z))
+
+    forget = sigmoid(x @ w_f.T + h @ u_f.T + b_f)
+    entry = sigmoid(x @ w_i.T + h @ u_i.T + b_i)
+    candidate = np.tanh(x @ w_g.T + h @ u_g.T + b_g)
+    cell = forget * c + entry * candidate
+    output = sigmoid(x @ w_o.T + h @ u_o.T + b_o)
+    hidden = output * np.tanh(cell)
+    return hidden, cell
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_each_step_agrees_with_torch_and_with_the_six_equations_to_a_millionth(trained: bool) -> None:
+    weights = load_model("bedside").weights if trained else random_weights(5, len(FEATURE_NAMES), 64, 0.125)
+    lstm = Lstm(weights)
+    x = on_input_grid(np.random.default_rng(2), (50, 60, len(FEATURE_NAMES)))
+    h = c = np.zeros((50, weights.hidden), dtype=np.float32)
+    for step in range(60):
+        before = (h.astype(np.float64), c.astype(np.float64))
+        h, c = lstm.step(x[:, step], h, c)
+        for oracle in (one_step_of_torch, one_step_of_the_equations):
+            expected_h, expected_c = oracle(weights, x[:, step], *before)
+            assert np.abs(h - expected_h).max() < TOLERANCE
+            assert np.abs(c - expected_c).max() < TOLERANCE
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_summing_cannot_matter(seed: int) -> None:
