@@ -64,14 +64,20 @@ class Cohort:
         return np.repeat(np.arange(self.n_stays), self.lengths)
 
     @property
-    def septic(self) -> NDArray[np.bool_]:
-        """Which stays have a positive label (S); CohortError where the file had no labels."""
+    def known_labels(self) -> NDArray[np.uint8]:
+        """The labels (R); CohortError where the file had none."""
         if self.labels is None:
             msg = "The file has no SepsisLabel column: it can be scored, but not trained on or evaluated."
             raise CohortError(msg)
+        return self.labels
+
+    @property
+    def septic(self) -> NDArray[np.bool_]:
+        """Which stays have a positive label (S); CohortError where the file had no labels."""
+        labels = self.known_labels
         if self.n_stays == 0:
             return np.zeros(0, dtype=np.bool_)
-        return np.maximum.reduceat(self.labels, self.offsets[:-1]).astype(np.bool_)
+        return np.maximum.reduceat(labels, self.offsets[:-1]).astype(np.bool_)
 
     def select(self, keep: NDArray[np.bool_]) -> Cohort:
         """Return the stays where `keep` (S) is true, in the same order."""

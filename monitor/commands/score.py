@@ -12,42 +12,21 @@ from pathlib import Path
 import click
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agents.episodes import moves
 from agents.policy import Policy, PolicyError, load_policy
 from models.artifact import ArtifactError, load_model
 from models.cohort import Cohort, CohortError, read_cohort
 from models.scoring import Scored, score_cohort
 from models.stay_model import HIDEABLE, StayModel
 from models.vital_signs import NAMES
+from monitor.alert_course import alert_course
 from monitor.errors import Failure, failing_on
 from monitor.invocation import Invocation, pass_invocation
+from monitor.names import Names
 
 __all__ = ["command"]
-
-
-class _Names(click.ParamType):
-    """A list of names with commas between, of those there are."""
-
-    name = "names"
-
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self._known = known
-
-    def convert(
-        self, value: str | frozenset[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> frozenset[str]:
-        """Return the set of names, or fail as wrong usage."""
-        if isinstance(value, frozenset):
-            return value
-        names = frozenset(name.strip() for name in value.split(",")) - {""}
-        unknown = sorted(names - set(self._known))
-        if unknown or not names:
-            self.fail(f"{', '.join(unknown) or 'nothing'} is none of {', '.join(self._known)}", param, ctx)
-        return names
 
 
 @dataclass(frozen=True)
@@ -63,8 +42,8 @@ class _Result:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write.")
 @click.option("--model", metavar="NAME|FOLDER", help="A shipped model, or the folder of one; default: model.name.")
 @click.option("--policy", type=click.Path(path_type=Path), help="Policy file of the alerts; default: policy.file.")
-@click.option("--vitals", type=_Names(NAMES), help="The model sees only these vital signs, with commas between.")
-@click.option("--hide", type=_Names(tuple(sorted(HIDEABLE))), help="Hide these details of a stay, commas between.")
+@click.option("--vitals", type=Names(NAMES), help="The model sees only these vital signs, with commas between.")
+@click.option("--hide", type=Names(tuple(sorted(HIDEABLE))), help="Hide these details of a stay, commas between.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @pass_invocation
 def command(
@@ -102,7 +81,7 @@ def command(
 
 def _result(cohort: Cohort, scored: Scored, model: StayModel, policy: Policy) -> _Result:
     row = np.arange(cohort.n_rows) - np.repeat(cohort.offsets[:-1], cohort.lengths)
-    alerting, episodes = _alerts(cohort, scored, policy)
+    course = alert_course(cohort, scored, policy)
     table = pl.DataFrame(
         {
             "patient_id": pl.Series(cohort.patient_ids, dtype=pl.String).gather(cohort.stay_of_row),
@@ -110,29 +89,10 @@ def _result(cohort: Cohort, scored: Scored, model: StayModel, policy: Policy) ->
             "risk": scored.risk,
             "flag": (scored.risk >= model.utility_threshold).astype(np.int8),
             "assessable": scored.assessable,
-            "alerting": alerting,
+            "alerting": course.is_open,
         }
     )
-    return _Result(table, episodes)
-
-
-def _alerts(cohort: Cohort, scored: Scored, policy: Policy) -> tuple[NDArray[np.bool_], int]:
-    """Return whether a stay's alert is open after each row (R), and how many were raised; the service's own decision.
-
-    As in the stream, something is decided only when an observation comes: a row without one leaves the alert as it is.
-    """
-    alerting = np.zeros(cohort.n_rows, dtype=np.bool_)
-    is_open = np.zeros(cohort.n_stays, dtype=np.bool_)
-    decides = scored.observed & scored.assessable
-    raised = 0
-    for hour in range(int(cohort.lengths.max(initial=0))):
-        stays = np.flatnonzero(cohort.lengths > hour)
-        rows = cohort.offsets[stays] + hour
-        moved = moves(policy, is_open[stays], scored.risk[rows], decides[rows])
-        is_open[stays] = moved.alerting(is_open[stays])
-        alerting[rows] = is_open[stays]
-        raised += int(moved.raised.sum())
-    return alerting, raised
+    return _Result(table, int(course.raised.sum()))
 
 
 def _write(table: pl.DataFrame, out: Path) -> None:

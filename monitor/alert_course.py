@@ -1,0 +1,52 @@
+"""The service's own alert decisions over whole cohorts, for files: the same rule, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from agents.episodes import moves
+from agents.policy import Policy
+from models.alarm_figures import AlertCourse
+from models.cohort import Cohort
+from models.scoring import Scored
+
+__all__ = ["alert_course", "at_threshold", "threshold_for"]
+
+_HALVINGS = 18
+
+
+def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
+    """Return on which rows alerts are raised and open.
+
+    As in the stream, something is decided only when an observation comes: a row without one leaves the alert as it is.
+    """
+    raised = np.zeros(cohort.n_rows, dtype=np.bool_)
+    is_open = np.zeros(cohort.n_rows, dtype=np.bool_)
+    decides = scored.observed & scored.assessable
+    longest_first = np.argsort(-cohort.lengths, kind="stable")
+    starts, falling = cohort.offsets[:-1][longest_first], -cohort.lengths[longest_first]
+    alerting = np.zeros(cohort.n_stays, dtype=np.bool_)
+    for hour in range(int(cohort.lengths.max(initial=0))):
+        here = int(np.searchsorted(falling, -hour, side="left"))  # stays with more rows than `hour`
+        rows = starts[:here] + hour
+        moved = moves(policy, alerting[:here], scored.risk[rows], decides[rows])
+        alerting[:here] = moved.alerting(alerting[:here])
+        raised[rows], is_open[rows] = moved.raised, alerting[:here]
+    return AlertCourse(raised, is_open)
+
+
+def at_threshold(policy: Policy, raise_threshold: float) -> Policy:
+    """Return the policy with another raise threshold, resolving at the same share of it."""
+    share = policy.resolve_threshold / policy.raise_threshold
+    return msgspec.structs.replace(policy, raise_threshold=raise_threshold, resolve_threshold=raise_threshold * share)
+
+
+def threshold_for(burden: float, of: Callable[[float], float], low: float, high: float) -> float:
+    """Return the threshold between two with about this burden; `of` gives a threshold's, which falls as it rises."""
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if of(middle) > burden else (low, middle)
+    return high
