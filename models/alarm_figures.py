@@ -17,12 +17,13 @@ from models.cohort import Cohort
 from models.onset import HOURS_AFTER, HOURS_BEFORE, onset_steps
 from models.resampling import Figure, Resamples
 
-__all__ = ["AlertCourse", "alarm_figures"]
+__all__ = ["AlertCourse", "Leads", "alarm_figures", "leads", "repeated_alerts"]
 
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _EARLY_HOURS = 6
+_REPEAT_HOURS = 6
 _HOURS_A_DAY = 24
 _QUARTILES = {"lower_quartile": 25, "median": 50, "upper_quartile": 75}
 
@@ -73,6 +74,39 @@ def alarm_figures(
         for name, percent in _QUARTILES.items():
             found[f"{prefix}_{name}"] = resamples.of_draws(partial(_percentile, lead, percent))
     return found
+
+
+def repeated_alerts(cohort: Cohort, flags: Mask) -> AlertCourse:
+    """Return alerts as published comparisons on this data count them: one for a flagged hour, and again every 6 hours.
+
+    Not the pager's rule, which opens one alert and leaves it open. `flags` (R) are the rows at or over a threshold.
+    """
+    raised = np.zeros(cohort.n_rows, dtype=np.bool_)
+    longest_first = np.argsort(-cohort.lengths, kind="stable")
+    starts, falling = cohort.offsets[:-1][longest_first], -cohort.lengths[longest_first]
+    quiet_until = np.full(cohort.n_stays, -1, dtype=np.int64)  # row of the stay
+    for hour in range(int(cohort.lengths.max(initial=0))):
+        here = int(np.searchsorted(falling, -hour, side="left"))
+        rows = starts[:here] + hour
+        now = flags[rows] & (quiet_until[:here] <= hour)
+        raised[rows] = now
+        quiet_until[:here][now] = hour + _REPEAT_HOURS
+    return AlertCourse(raised, flags)
+
+
+@dataclass(frozen=True)
+class Leads:
+    """By how many hours the alerts of septic stays came before their onset (negative: after it)."""
+
+    septic_stays: int
+    hours: F64  # of those alerted in their window
+
+
+def leads(cohort: Cohort, course: AlertCourse, *, first_hours: int | None = None) -> Leads:
+    """Return the leads whose quartiles `alarm_figures` gives."""
+    counted = _Counted.of(cohort, first_hours)
+    found = _leads(cohort, course.is_open & counted.window, counted.onset)
+    return Leads(int(counted.septic.sum()), found[np.isfinite(found)])
 
 
 @dataclass(frozen=True)

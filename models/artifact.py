@@ -24,6 +24,7 @@ __all__ = [
     "Description",
     "build_model",
     "load_model",
+    "model_folder",
     "save_model",
     "shipped_models",
     "untrained_model",
@@ -59,18 +60,24 @@ def shipped_models() -> tuple[str, ...]:
     return tuple(sorted(folder.parent.name for folder in _SHIPPED.glob(f"*/{_MANIFEST_FILE}")))
 
 
-def load_model(name_or_folder: str) -> StayModel:
-    """Return the artefact that is shipped under a name, or that lies in a folder.
-
-    Raises ArtifactError where there is none, where the weights are not those of the manifest, where the layout is not
-    this program's, or where the made-up stays of the manifest do not give the logits written there.
-    """
+def model_folder(name_or_folder: str) -> Path:
+    """Return the folder of a shipped model, or the folder given; raises ArtifactError where there is none."""
     folder = _SHIPPED / name_or_folder if name_or_folder in shipped_models() else Path(name_or_folder)
     if not folder.is_dir():
         msg = (
             f"No model {name_or_folder!r}: give a folder, or one of {', '.join(shipped_models()) or '(none shipped)'}."
         )
         raise ArtifactError(msg)
+    return folder
+
+
+def load_model(name_or_folder: str) -> StayModel:
+    """Return the artefact that is shipped under a name, or that lies in a folder.
+
+    Raises ArtifactError where there is none, where the weights are not those of the manifest, where the layout is not
+    this program's, or where the made-up stays of the manifest do not give the logits written there.
+    """
+    folder = model_folder(name_or_folder)
     encoded, data = _read(folder / _MANIFEST_FILE), _read(folder / _WEIGHTS_FILE)
     manifest = _manifest(folder, encoded)
     if hashlib.sha256(data).hexdigest() != manifest.weights_sha256:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.resampling import Figure, Resamples
 
-__all__ = ["BINS", "Bin", "calibration_figures", "reliability_curve"]
+__all__ = ["BINS", "Bin", "calibration_figures", "fit_line", "probabilities_on", "reliability_curve"]
 
 F64 = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -47,7 +47,7 @@ def calibration_figures(
     logit = _logit(risks)
     return {
         "brier": resamples.of_sums(squares, lambda sums: _ratio(sums[:, 0], sums[:, 1])),
-        "ece": resamples.of_sums(rows.sums_by_bin(risks, labels), _error),
+        "ece": _calibration_error(rows.sums_by_bin(risks, labels), resamples),
         "calibration_slope": _slope(logit, labels, rows, resamples),
         "calibration_intercept": _intercept(logit, labels, rows, resamples),
     }
@@ -82,6 +82,11 @@ class _Rows:
         return np.concatenate([over, self.sums(np.ones(len(risks)))], axis=1)
 
 
+def _calibration_error(per_stay: F64, resamples: Resamples) -> Figure:
+    value = float(_error(per_stay.sum(axis=0)[None])[0])
+    return resamples.figure(value, _error(resamples.sums(per_stay)), noisy_upwards=True)
+
+
 def _error(sums: F64) -> F64:
     return _ratio(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1])
 
@@ -102,24 +107,36 @@ def _sigmoid(logit: F64) -> F64:
     return probability
 
 
-def _slope(logit: F64, labels: Integers, rows: _Rows, resamples: Resamples) -> Figure:
-    """Return the slope of the labels' log-odds on the risks', an intercept being fitted with it."""
+def fit_line(scores: F64, labels: Integers) -> tuple[float, float] | None:
+    """Return slope and intercept of the labels' log-odds on scores (R) by highest likelihood; None if undetermined."""
     positives = int(labels.sum())
     if not 0 < positives < len(labels):
-        return Figure(float("nan"))
+        return None
     # From no slope and the base rate, where the likelihood (it has one summit) is well curved.
     slope, intercept = 0.0, float(np.log(positives / (len(labels) - positives)))
     for _ in range(_NEWTON_STEPS):
-        parts = _slope_parts(logit, labels, slope, intercept)
-        sums = np.array([[part.sum() for part in parts]])
-        steps = _slope_step(sums)
-        slope, intercept = slope + float(steps[0][0]), intercept + float(steps[1][0])
-        if not np.isfinite(slope) or abs(steps[0][0]) + abs(steps[1][0]) < _TOLERANCE:
+        sums = np.array([[part.sum() for part in _slope_parts(scores, labels, slope, intercept)]])
+        to_slope, to_intercept = (float(step[0]) for step in _slope_step(sums))
+        slope, intercept = slope + to_slope, intercept + to_intercept
+        if not np.isfinite(slope):
+            return None
+        if abs(to_slope) + abs(to_intercept) < _TOLERANCE:
             break
-    if not np.isfinite(slope):
+    return slope, intercept
+
+
+def probabilities_on(scores: F64, slope: float, intercept: float) -> F64:
+    """Return the probabilities (R) that a line gives scores (R)."""
+    return _sigmoid(slope * scores + intercept)
+
+
+def _slope(logit: F64, labels: Integers, rows: _Rows, resamples: Resamples) -> Figure:
+    """Return the slope of the labels' log-odds on the risks', an intercept being fitted with it."""
+    line = fit_line(logit, labels)
+    if line is None:
         return Figure(float("nan"))
-    at_fit = rows.sums(*_slope_parts(logit, labels, slope, intercept))
-    return resamples.figure(slope, slope + _slope_step(resamples.sums(at_fit))[0])
+    at_fit = rows.sums(*_slope_parts(logit, labels, *line))
+    return resamples.figure(line[0], line[0] + _slope_step(resamples.sums(at_fit))[0])
 
 
 def _slope_parts(logit: F64, labels: Integers, slope: float, intercept: float) -> tuple[F64, ...]:

@@ -72,10 +72,17 @@ class Resamples:
         return self.figure(figure(once), np.array([figure(times) for times in self.times]))
 
     @staticmethod
-    def figure(value: float, drawn: F64) -> Figure:
-        """Return a value with the percentiles of what the rounds gave (B); rounds that gave nothing do not count."""
+    def figure(value: float, drawn: F64, *, noisy_upwards: bool = False) -> Figure:
+        """Return a value with the percentiles of what the rounds gave (B); rounds that gave nothing do not count.
+
+        Drawing anew adds noise. A figure that any noise raises, such as a sum of distances, is `noisy_upwards`: its
+        rounds are moved to lie around the value, and not below nought.
+        """
         known = drawn[np.isfinite(drawn)]
         if not len(known):
             return Figure(value)
         low, high = np.percentile(known, _INTERVAL)
+        if noisy_upwards:
+            excess = float(known.mean()) - value
+            low, high = max(float(low) - excess, 0.0), max(float(high) - excess, 0.0)
         return Figure(value, float(low), float(high))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from models.scoring import Scored
 
 __all__ = ["alert_course", "at_threshold", "threshold_for"]
 
-_HALVINGS = 18
+_HALVINGS = 14
 
 
 def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
@@ -44,9 +44,18 @@ def at_threshold(policy: Policy, raise_threshold: float) -> Policy:
     return msgspec.structs.replace(policy, raise_threshold=raise_threshold, resolve_threshold=raise_threshold * share)
 
 
-def threshold_for(burden: float, of: Callable[[float], float], low: float, high: float) -> float:
-    """Return the threshold between two with about this burden; `of` gives a threshold's, which falls as it rises."""
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if of(middle) > burden else (low, middle)
-    return high
+def threshold_for(burden: float, of: Callable[[float], float], candidates: Sequence[float]) -> float | None:
+    """Return the highest threshold with about this burden; `of` gives a threshold's.
+
+    Looked for among rising candidates from above, and then between two of them; None where none has as much.
+    """
+    above = candidates[-1] if candidates else 0.0
+    for candidate in reversed(candidates):
+        if of(candidate) >= burden:
+            low, high = candidate, above
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2
+                low, high = (middle, high) if of(middle) > burden else (low, middle)
+            return high
+        above = candidate
+    return None

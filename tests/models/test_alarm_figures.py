@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.alarm_figures import AlertCourse, alarm_figures
+from models.alarm_figures import AlertCourse, alarm_figures, leads, repeated_alerts
 from models.cohort import Cohort
 from models.onset import onset_steps
 from models.resampling import Resamples
@@ -96,3 +96,20 @@ def test_without_alerts_there_is_no_lead() -> None:
     assert found["septic_alerted"] == 0
     assert np.isnan(found["ppv_episode"])
     assert np.isnan(found["lead_hours_median"])
+
+
+def test_repeats_come_every_six_hours_while_flagged() -> None:
+    stays = cohort((20, None), (9, None))
+    flags = np.ones(29, dtype=np.bool_)
+    flags[[0, 6]] = False
+    found = repeated_alerts(stays, flags)
+    assert np.flatnonzero(found.raised).tolist() == [1, 7, 13, 19, 20, 26]
+    assert np.array_equal(found.is_open, flags)
+
+
+def test_leads_are_those_of_the_quartiles() -> None:
+    stays = cohort((40, 20), (40, 20), (27, 20), (48, None))
+    alerts = course(stays, (0, 5, 16), (1, 24, 25))
+    found = leads(stays, alerts)
+    assert found.septic_stays == 3
+    assert found.hours.tolist() == [12, 2]

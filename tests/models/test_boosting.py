@@ -1,0 +1,47 @@
+"""The gradient boosting baseline: trains, writes, reads, and sees what its view shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.boosting import Boosting, BoostingError, train_boosting
+from models.metrics import auroc
+from models.split import split
+from tests.models.stays import made_up_cohort
+
+pytest.importorskip("lightgbm", reason="the dependency group `evaluation` is not installed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("boosting")
+    trees = train_boosting(made_up_cohort(0, stays=300, longest=40, signal=40.0), out)
+    assert len(trees) == 6
+    return out
+
+
+def test_it_learns_and_is_read_back(folder: Path) -> None:
+    cohort = made_up_cohort(0, stays=300, longest=40, signal=40.0)
+    unseen = cohort.select(split(cohort).test)
+    boosting = Boosting(folder)
+    for view in ("all", "three_vital_signs", "without_admission"):
+        for scores in boosting.scores(unseen, view).values():
+            assert auroc(scores, unseen.known_labels) > 0.7
+    assert not boosting.knows("as_given")
+
+
+def test_what_a_view_hides_changes_nothing(folder: Path) -> None:
+    cohort = made_up_cohort(1, stays=20)
+    other = replace(cohort, hospital_hours=cohort.hospital_hours + 50, unit_type=np.ones_like(cohort.unit_type))
+    boosting = Boosting(folder)
+    shown, hidden = (boosting.scores(each, "without_admission")["lightgbm"] for each in (cohort, other))
+    assert np.array_equal(shown, hidden)
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BoostingError, match=r"models\.boosting"):
+        Boosting(tmp_path)

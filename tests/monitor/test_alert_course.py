@@ -1,0 +1,43 @@
+"""The service's alert rule over files: the counts of the vectorised one, and thresholds for a burden."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agents.policy import Policy
+from models.episodes import episode_starts
+from models.scoring import Scored
+from monitor.alert_course import alert_course, at_threshold, threshold_for
+from tests.models.stays import made_up_cohort
+
+POLICY = Policy("test", "1", "sha256:0", 0.5, 0.3)
+
+
+def test_episodes_are_those_that_thresholds_are_chosen_by() -> None:
+    cohort, rng = made_up_cohort(1), np.random.default_rng(0)
+    n = cohort.n_rows
+    scored = Scored(np.zeros(n), np.round(rng.random(n), 2), rng.random(n) < 0.9, rng.random(n) < 0.9)
+    found = alert_course(cohort, scored, POLICY)
+    decides = scored.observed & scored.assessable
+    starts = episode_starts(scored.risk, decides, cohort.offsets, raise_threshold=0.5, resolve_threshold=0.3)
+    assert np.array_equal(found.raised, starts)
+    assert found.is_open[found.raised].all()
+    assert (scored.risk[found.is_open & decides] >= 0.3).all()
+
+
+def test_another_threshold_keeps_the_hysteresis() -> None:
+    other = at_threshold(POLICY, 0.2)
+    assert (other.raise_threshold, other.resolve_threshold) == pytest.approx((0.2, 0.12))
+
+
+def test_the_threshold_of_a_burden_is_the_highest_one() -> None:
+    candidates = [0.1, 0.2, 0.4, 0.8]
+
+    def burden(threshold: float) -> float:
+        return 1 - threshold if threshold >= 0.2 else threshold  # falls again where everything is one long alert
+
+    assert threshold_for(0.5, burden, candidates) == pytest.approx(0.5, abs=1e-3)
+    assert threshold_for(0.9, burden, candidates) is None
+    assert threshold_for(0.1, lambda _: 1.0, candidates) == 0.8
+    assert threshold_for(0.1, burden, []) is None
