@@ -12,12 +12,13 @@ __all__ = ["Chunk"]
 class Chunk:
     """Records of one partition in offset order; never empty."""
 
-    __slots__ = ("done", "records", "seconds", "started")
+    __slots__ = ("done", "progress", "records", "seconds", "started")
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.records = records
         self.started = time.monotonic()
         self.seconds = 0.0  # from delivery to the end of the work
+        self.progress = 0  # records worked off and stored
         self.done = False  # only then may its offset be committed; Faust's own acks also cover failures
 
     @property

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agents import episodes, open_step, stays
 from agents.decoding import (
-    LONGEST_STAY_MS,
+    LONGEST_WAIT_MS,
     Entry,
     Headers,
     Limits,
@@ -41,6 +41,7 @@ from models.vital_signs import NAMES
 __all__ = ["Core", "LogRecord", "Outcome"]
 
 _HOUR_MS = 3_600_000
+_STEPS_A_SCORE = 1_000
 _SILENT = "the stay ended: nothing was measured for too long"
 _Index = NDArray[np.intp]
 
@@ -69,6 +70,7 @@ class Outcome:
     alerts: list[tuple[int, AlertEvent]] = field(default_factory=list)  # with the record that decided
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     accepted: int = 0
+    replayed: int = 0  # records that a state held already
     repeated: int = 0
     superseded: int = 0
     steps_closed: int = 0
@@ -109,7 +111,7 @@ class Core:
             key = entry.patient_id.encode()
             if key not in known:
                 known[key] = stored(key)
-            if known[key] is None and self._right_partition and self._right_partition(key) != partition:
+            if self._right_partition and self._right_partition(key) != partition:
                 detail = "the key's murmur2 partition is another: set the producer's partitioner to murmur2"
                 outcome.rejected.append((i, Rejection("wrong_partition", detail)))
             else:
@@ -144,7 +146,8 @@ class _Chunk:
         for i, entry in entries:
             row = place[entry.patient_id.encode()]
             if self.records[i].offset <= self.rows["offset"][row]:
-                continue  # the state already holds it
+                self.out.replayed += 1
+                continue
             if depth[row] == len(waves):
                 waves.append([])
             waves[depth[row]].append((i, row, entry))
@@ -174,12 +177,15 @@ class _Chunk:
 
     def _change_stay(self, i: int, row: int, change: StayChange) -> None:
         record, kind = self.rows[row], change.admission.type
-        if 0 <= change.source_offset <= record["admissions_offset"]:
-            return  # appended twice
-        if change.source_offset >= 0:
-            record["admissions_offset"] = change.source_offset
+        if stays.repeats(self.rows, row, change):
+            return
+        problem = stays.objection(self.rows, row, change)
+        if problem:
+            self.out.rejected.append((i, Rejection("admission_invalid", problem)))
+            return
+        stays.remember(self.rows, row, change)
         if kind == "admitted":
-            start_ms = change.time_ms if change.admitted_ms is None else change.admitted_ms
+            start_ms = stays.start_of(change)
             if record["watched"] and stays.names_another(self.rows, row, change):
                 self._end_stay(i, row, start_ms, "another stay was admitted")
             elif record["watched"] and start_ms - int(record["clock_ms"]) > self._longest_silence(row):
@@ -188,12 +194,6 @@ class _Chunk:
                 stays.start(self.rows, row, self.core.model, start_ms)
             self._apply_details(row, change)
             record["announced"] = 1
-        elif not record["watched"]:
-            detail = f"a {kind} event needs an open stay, and this patient has none"
-            self.out.rejected.append((i, Rejection("admission_invalid", detail)))
-        elif stays.names_another(self.rows, row, change):
-            detail = f"a {kind} event names another stay than the one that is open"
-            self.out.rejected.append((i, Rejection("admission_invalid", detail)))
         elif kind in {"updated", "transferred"}:
             self._apply_details(row, change)
         else:
@@ -252,7 +252,7 @@ class _Chunk:
     def _longest_silence(self, row: int) -> float:
         """Return the milliseconds without a measurement after which the row's stay is over."""
         measured = bool(self.rows["last_ms"][row].any())
-        return self.core.limits.gap_hours * _HOUR_MS if measured else LONGEST_STAY_MS
+        return self.core.limits.gap_hours * _HOUR_MS if measured else LONGEST_WAIT_MS
 
     # -- observations
 
@@ -324,17 +324,22 @@ class _Chunk:
         self.out.alerts.append((i, event))
 
     def _score(self, index: _Index, risk: NDArray[np.float64], *, ended: bool) -> None:
-        self.out.scores += self.core.outputs.scores(
-            self.rows,
-            index,
-            risk=risk,
-            assessable=self.rows["assessable"][index].astype(np.bool_),
-            closed=[self.closed[row] for row in index.tolist()],
-            partition=self.partition,
-            ended=ended,
-        )
-        for row in index.tolist():
-            self.closed[row] = []
+        more = True
+        while more:  # one message holds a bounded number of closed steps
+            parts = [self.closed[row][:_STEPS_A_SCORE] for row in index.tolist()]
+            for row in index.tolist():
+                self.closed[row] = self.closed[row][_STEPS_A_SCORE:]
+            self.out.scores += self.core.outputs.scores(
+                self.rows,
+                index,
+                risk=risk,
+                assessable=self.rows["assessable"][index].astype(np.bool_),
+                closed=parts,
+                partition=self.partition,
+                ended=ended,
+            )
+            unfinished = np.array([bool(self.closed[row]) for row in index.tolist()])
+            index, risk, more = index[unfinished], risk[unfinished], bool(unfinished.any())
 
     def _finish(self, keys: Sequence[bytes], touched: _Index) -> None:
         """Publish one score for each stay that moved, and store every patient that was touched."""

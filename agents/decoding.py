@@ -23,7 +23,7 @@ from agents.rejection import Rejection
 from models.vital_signs import NAMES, VITAL_SIGNS, contradictory
 
 __all__ = [
-    "LONGEST_STAY_MS",
+    "LONGEST_WAIT_MS",
     "Entry",
     "Limits",
     "Measured",
@@ -39,7 +39,7 @@ _YEAR_2000_MS = 946_684_800_000
 _TYPE_VERSION = re.compile(r"(.+)\.v([0-9]{1,9})")
 _LONGEST_TYPE = 200
 _OLDEST_YEARS = 130
-LONGEST_STAY_MS = 400 * 24 * 3_600_000  # bounds the steps that one event can close
+LONGEST_WAIT_MS = 60 * 24 * 3_600_000  # from a stay's start to its first observation: bounds the steps one event closes
 _LABEL_BYTES = 64  # what the state record keeps of a stay id, a unit or a bed
 _STRING_FIELDS = 2  # patient_id and time; event_id is the optional third
 _T = TypeVar("_T")
@@ -153,8 +153,8 @@ def _stay_change(
         None if text is None else _checked_time(text, name, timestamp_ms, limits)
         for name, text in (("admitted", said.admitted), ("hospital_admitted", said.hospital_admitted))
     )
-    if admitted is not None and abs(time_ms - admitted) > LONGEST_STAY_MS:
-        raise _Refused(Rejection("admission_invalid", "admitted lies more than 400 days from time"))
+    if admitted is not None and abs(time_ms - admitted) > LONGEST_WAIT_MS:
+        raise _Refused(Rejection("admission_invalid", "admitted lies more than 60 days from time"))
     return StayChange(said.patient_id, time_ms, said, admitted, hospital, _admissions_offset(headers))
 
 
@@ -298,7 +298,7 @@ def _check_every_field_once(value: bytes) -> None:
         return result
 
     try:
-        json.loads(value, object_pairs_hook=unique)
+        json.loads(value, object_pairs_hook=unique, parse_int=len, parse_float=len)  # numbers of any length
     except RecursionError as error:
         raise _Refused(Rejection("too_deep", "the value is nested too deeply")) from error
     except ValueError as error:

@@ -39,9 +39,12 @@ def moves(policy: Policy, alerting: _Mask, risk: NDArray[np.float64], assessable
     return Moves(raised, resolved)
 
 
-def alert_id(stay_id: str, kind: str, episode: int) -> str:
-    """Return the id of an episode: the same after every replay."""
-    return str(uuid.uuid5(_NAMESPACE, f"{stay_id}|{kind}|{episode}"))
+def alert_id(patient_id: str, stay_id: str, start_ms: int, kind: str, episode: int) -> str:
+    """Return the id of an episode: the same after every replay, and another one for everything else.
+
+    A stay is told by patient, id and start: ADT feeds use an id again, for another patient or after a discharge.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{patient_id}|{stay_id}|{start_ms}|{kind}|{episode}"))
 
 
 def event_id(alert: str, sequence: int) -> str:

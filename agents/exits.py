@@ -1,4 +1,4 @@
-"""Exit codes of a worker, one a cause: the supervisor restarts it in every case but 0 and 78."""
+"""Exit codes of a worker, one a cause: the supervisor restarts it in every case but 0, 77 and 78."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Exit(IntEnum):
     NOT_DRAINED = 72  # told to stop, but the broker did not take the last writes in time
     NOT_OWNER = 75  # the group may have given a partition to another worker
     MISASSIGNED = 76  # a partition came without the state that belongs to it
+    LOG_BEHIND_STATE = 77  # the observations end before what the state has seen: the topic was created anew
     NEWER_STATE = 78  # a newer version wrote the state: this one must not run (sysexits' EX_CONFIG)
 
 

@@ -15,6 +15,7 @@ class ChunkReport:
 
     records: int = 0
     accepted: int = 0  # observations that entered a stay
+    replayed: int = 0  # log records that the state held already, as after a restart
     repeated: int = 0  # observations that changed nothing
     superseded: int = 0  # measurements of closed steps that a newer one had overtaken
     rejected: Mapping[str, int] = field(default_factory=dict)  # by reason

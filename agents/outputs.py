@@ -50,7 +50,8 @@ class Outputs:
         record = rows[row]
         stay = bytes(record["stay_id"]).decode()
         sequence = int(record["sequence"])
-        alert = episodes.alert_id(stay, "sepsis_risk", int(record["episode"]))
+        patient, start_ms = bytes(record["key"]).decode(), int(record["start_ms"])
+        alert = episodes.alert_id(patient, stay, start_ms, "sepsis_risk", int(record["episode"]))
         news2, qsofa, sirs = self._scores(rows, np.array([row]))[0]
         return AlertEvent(
             alert_id=alert,
@@ -61,7 +62,7 @@ class Outputs:
             kind="sepsis_risk",
             source="physiological",
             priority=self._priority,
-            patient_id=bytes(record["key"]).decode(),
+            patient_id=patient,
             stay_id=stay,
             unit=bytes(record["unit"]).decode() or None,
             bed=bytes(record["bed"]).decode() or None,

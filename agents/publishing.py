@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,17 @@ from agents.messages import ALERT_TYPE, SCORE_TYPE, STAY_TYPE, AlertEvent, RiskS
 from agents.rejection import Rejection
 from agents.sending import Outgoing
 
-__all__ = ["alert_records", "alert_state_records", "appended_record", "rejected_record", "score_records"]
+__all__ = [
+    "alert_records",
+    "alert_state_records",
+    "appended_record",
+    "rejected_record",
+    "rejected_stub",
+    "score_records",
+]
+
+LARGEST_REJECTED_BYTES = 8 * 1024 * 1024  # below the topic's own limit, with room for the headers that are added
+_LARGEST_STUB_KEY_BYTES = 1024
 
 _SOURCE = "/sepsis-monitor"
 _encode = msgspec.json.Encoder().encode
@@ -48,7 +59,7 @@ def score_records(scores: Sequence[RiskScore]) -> list[Outgoing]:
             score.patient_id.encode(),
             _encode(score),
             cloudevents.headers(
-                event_id=f"{score.source.partition}:{score.source.offset}:{score.stay_id}",
+                event_id=_score_id(score),
                 event_type=SCORE_TYPE,
                 source=_SOURCE,
                 time=score.time,
@@ -59,23 +70,52 @@ def score_records(scores: Sequence[RiskScore]) -> list[Outgoing]:
     ]
 
 
-def appended_record(change: StayChange, topic: str, partition: int, offset: int) -> Outgoing:
-    """Return an admission event as it goes into the patient's log: with its place in the admissions topic."""
+def _score_id(score: RiskScore) -> str:
+    """Return the score's id: a long list of closed steps comes in several messages from one source record."""
+    first = score.closed[0].step if score.closed else score.step
+    return f"{score.source.partition}:{score.source.offset}:{score.stay_id}:{first}"
+
+
+def appended_record(record: Any, change: StayChange) -> Outgoing:
+    """Return an admission event as it goes into the patient's log: its own bytes, and its place in its topic."""
     said = change.admission
     headers = cloudevents.headers(
-        event_id=said.event_id or f"{partition}:{offset}",
+        event_id=said.event_id or f"{record.partition}:{record.offset}",
         event_type=STAY_TYPE,
-        source=f"/{topic}/{partition}/{offset}",
+        source=f"/{record.topic}/{record.partition}/{record.offset}",
         time=said.time,
         subject=said.patient_id,
     )
-    return said.patient_id.encode(), _encode(said), headers
+    others = [(name, value) for name, value in record.headers if not name.startswith("ce_") and name != "content-type"]
+    return record.key, record.value, [*headers, *others]
 
 
 def rejected_record(record: Any, rejection: Rejection) -> Outgoing:
-    """Return a refused record as it came, with the reason and its place in headers added."""
-    headers: list[tuple[str, bytes | None]] = list(record.headers)
-    headers += [
+    """Return a refused record as it came, with the reason and its place in headers added.
+
+    One that is too large for the topic (it came compressed) is not carried over: its digest, size and place are.
+    """
+    size = len(record.key or b"") + len(record.value or b"") + sum(len(n) + len(v or b"") for n, v in record.headers)
+    return rejected_stub(record, rejection) if size > LARGEST_REJECTED_BYTES else _as_it_came(record, rejection)
+
+
+def rejected_stub(record: Any, rejection: Rejection) -> Outgoing:
+    """Return what stands for a refused record that the topic cannot take."""
+    value = record.value or b""
+    headers = [
+        ("rejected_value_bytes", str(len(value)).encode()),
+        ("rejected_value_sha256", hashlib.sha256(value).hexdigest().encode()),
+    ]
+    key = record.key if len(record.key or b"") <= _LARGEST_STUB_KEY_BYTES else None
+    return key, None, [*headers, *_place(record, rejection)]
+
+
+def _as_it_came(record: Any, rejection: Rejection) -> Outgoing:
+    return record.key, record.value, [*record.headers, *_place(record, rejection)]
+
+
+def _place(record: Any, rejection: Rejection) -> list[tuple[str, bytes | None]]:
+    return [
         ("rejected_reason", rejection.reason.encode()),
         ("rejected_detail", rejection.detail.encode()),
         ("rejected_topic", record.topic.encode()),
@@ -83,4 +123,3 @@ def rejected_record(record: Any, rejection: Rejection) -> Outgoing:
         ("rejected_offset", str(record.offset).encode()),
         ("rejected_timestamp", str(record.timestamp).encode()),
     ]
-    return record.key, record.value, headers

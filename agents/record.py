@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 RECORD_SCHEMA = 1
+SEEN_EVENTS = 8
 RESET_REASONS = ("damaged", "foreign_key", "model_changed")  # why a stored state, or its hidden part, starts anew
 Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
 
@@ -168,6 +169,7 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
         ("model", "V8"),
         # the stay; times in epoch milliseconds
         ("admissions_offset", "<i8"),
+        ("seen", "<u8", (SEEN_EVENTS,)),  # fingerprints of the latest admission events, newest first
         ("stay_number", "<i4"),
         ("watched", "u1"),  # a stay is open
         ("announced", "u1"),  # by an admission event

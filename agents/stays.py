@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from agents import open_step
 from agents.decoding import StayChange
 from models.stay_model import StayModel
 
-__all__ = ["apply_details", "end", "names_another", "start", "stay_id"]
+__all__ = ["apply_details", "end", "names_another", "objection", "remember", "repeats", "start", "start_of"]
 
 _HOUR_MS = 3_600_000
 _SEX = {"female": 0.0, "male": 1.0, "unknown": np.nan}
@@ -84,8 +85,56 @@ def names_another(rows: NDArray[Any], row: int, change: StayChange) -> bool:
         return bool(said.stay_id.encode() != record["named"])
     if said.type != "admitted":
         return False
-    start_ms = change.time_ms if change.admitted_ms is None else change.admitted_ms
-    return start_ms != int(record["start_ms"])
+    return start_of(change) != int(record["start_ms"])
+
+
+def repeats(rows: NDArray[Any], row: int, change: StayChange) -> bool:
+    """Tell whether the patient's log has had this event before: by its id, or by its place in the admissions topic."""
+    fingerprint = _fingerprint(change)
+    return fingerprint is not None and bool((rows["seen"][row] == fingerprint).any())
+
+
+def remember(rows: NDArray[Any], row: int, change: StayChange) -> None:
+    """Note the event, so that it counts once."""
+    fingerprint = _fingerprint(change)
+    if fingerprint is not None:
+        rows["seen"][row, 1:] = rows["seen"][row, :-1].copy()
+        rows["seen"][row, 0] = fingerprint
+    rows["admissions_offset"][row] = max(int(rows["admissions_offset"][row]), change.source_offset)
+
+
+def objection(rows: NDArray[Any], row: int, change: StayChange) -> str | None:
+    """Return why the event cannot be taken as things stand, or None."""
+    record, kind = rows[row], change.admission.type
+    watched, admitted = bool(record["watched"]), kind == "admitted"
+    overlaps = record["stay_number"] and not watched and start_of(change) < record["ended_ms"]
+    ends_early = kind in {"discharged", "merged"} and change.time_ms < record["start_ms"]
+    objections = (
+        (
+            0 <= change.source_offset <= record["admissions_offset"],
+            "the event stands before one that was taken already: was the admissions topic created anew?",
+        ),
+        (admitted and overlaps, "the stay would begin before the patient's last one ended"),
+        (not admitted and not watched, f"a {kind} event needs an open stay, and this patient has none"),
+        (
+            not admitted and watched and names_another(rows, row, change),
+            f"a {kind} event names another stay than the one that is open",
+        ),
+        (watched and ends_early, f"a {kind} event cannot come before the stay's start"),
+    )
+    return next((text for applies, text in objections if applies), None)
+
+
+def start_of(change: StayChange) -> int:
+    """Return when the stay of an `admitted` event begins."""
+    return change.time_ms if change.admitted_ms is None else change.admitted_ms
+
+
+def _fingerprint(change: StayChange) -> int | None:
+    name = change.admission.event_id
+    if name is None and change.source_offset >= 0:
+        name = f"@{change.source_offset}"
+    return None if name is None else int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def end(rows: NDArray[Any], row: int, ended_ms: int) -> None:
@@ -94,8 +143,3 @@ def end(rows: NDArray[Any], row: int, ended_ms: int) -> None:
     record["watched"] = 0
     record["alerting"] = 0
     record["ended_ms"] = max(ended_ms, int(record["clock_ms"]))
-
-
-def stay_id(rows: NDArray[Any], row: int) -> str:
-    """Return the id of the row's stay."""
-    return bytes(rows["stay_id"][row]).decode()

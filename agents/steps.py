@@ -52,12 +52,31 @@ class Steps:
             if not behind.any():
                 return closed
             index, steps = index[behind], steps[behind]
+            index, steps = self._pass_waiting(rows, index, steps, closed)
+            if not len(index):
+                return closed
             state, logit = self._advance(rows, index)
             risk = self._model.risk(logit)
             step = rows["open_step"][index]
             rows["state"][index] = state
             open_step.close(rows, index)
             closed += map(Closed, index.tolist(), step.tolist(), risk.tolist())
+
+    def _pass_waiting(
+        self, rows: NDArray[Any], index: _Index, steps: NDArray[np.int32], closed: list[Closed]
+    ) -> tuple[_Index, NDArray[np.int32]]:
+        """Close all steps before a stay's first measurement at once: each has the risk of knowing nothing."""
+        empty = (rows["slot_ms"][index] < 0).all(axis=(1, 2)) & (rows["late_ms"][index] == 0).all(axis=1)
+        waiting = empty & ~self._model.started(rows["state"][index])
+        if waiting.any():
+            idle, until = index[waiting], steps[waiting]
+            _, logit = self._advance(rows, idle)
+            for row, first, end, risk in zip(
+                idle.tolist(), rows["open_step"][idle].tolist(), until.tolist(), self._model.risk(logit), strict=True
+            ):
+                closed += [Closed(row, step, float(risk)) for step in range(first, end)]
+            rows["open_step"][idle] = until
+        return index[~waiting], steps[~waiting]
 
     def provisional(self, rows: NDArray[Any], index: _Index) -> Provisional:
         """Return the risk of these rows over their open steps; nothing is changed."""

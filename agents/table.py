@@ -8,12 +8,13 @@ newest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import faust
 from faust.types.tuples import TP
 
+from agents.exits import Exit, end_process
 from agents.sending import send
 
 __all__ = ["ChangelogRow", "StateTable"]
@@ -42,7 +43,7 @@ class StateTable(faust.Table[bytes, bytes]):
         *,
         prefix: str,
         version: Callable[[bytes], int],
-        recovered: Callable[[set[int]], None],
+        recovered: Callable[[set[int]], Awaitable[None]],
         **kwargs: Any,
     ) -> None:
         self._prefix = prefix
@@ -91,13 +92,20 @@ class StateTable(faust.Table[bytes, bytes]):
             self._keys.setdefault(row.message.partition, set()).add(row.message.key)
         super().apply_changelog_batch(rows)
 
-    def keys_of(self, partition: int) -> set[bytes]:
-        """Return the patients that live in a partition."""
-        return self._keys.get(partition, set())
+    def items_of(self, partition: int) -> list[tuple[bytes, bytes]]:
+        """Return the patients that live in a partition, with their records."""
+        records = ((key, self.stored(key)) for key in self._keys.get(partition, ()))
+        return [(key, stored) for key, stored in records if stored is not None]
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Make the best record of each key its newest one too, and forget the partitions that have gone."""
         await super().on_recovery_completed(active_tps, standby_tps)
+        try:
+            await self._settle(active_tps)
+        except Exception as error:  # noqa: BLE001 (Faust would drop it, and never be ready)
+            end_process(Exit.STREAM_FAILED, f"the recovered state could not be settled: {type(error).__name__}")
+
+    async def _settle(self, active_tps: set[TP]) -> None:
         for partition in self._keys.keys() - {tp.partition for tp in active_tps}:
             for key in self._keys.pop(partition):  # Faust's store has dropped these records itself
                 self._best.pop(key, None)
@@ -108,4 +116,4 @@ class StateTable(faust.Table[bytes, bytes]):
             await send(self.app, tp.topic, tp.partition, [record for record in records if record[1] is not None])
             for key in stale:
                 self._stale.pop(key, None)
-        self._recovered({tp.partition for tp in active_tps})
+        await self._recovered({tp.partition for tp in active_tps})

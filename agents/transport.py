@@ -26,7 +26,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
@@ -42,6 +42,7 @@ __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
 
 TRANSPORT_SCHEME = "chunked"
 _CHUNK_RECORDS = 2_000
+_ANSWER_SECONDS = 5.0
 _LONGEST_REST_SECONDS = 0.05
 _REST_PER_WORK = 1.0  # rest after a small fetch as long as the last chunk took: a quiet ward is answered at once
 Span = tuple[int, int]  # offsets still to be handed out: from, up to but without
@@ -60,6 +61,7 @@ class ChunkedConsumer(driver.Consumer):
         self._delivering = False
         self._rest_until = 0.0
         self._last_work_seconds = 0.0
+        self.rebalance_began: float | None = None  # monotonic seconds; None before the first one
 
     # -- delivery
 
@@ -255,10 +257,24 @@ class ChunkedConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Wait for the chunks in work, commit them (Faust does both), then forget the partitions."""
+        if revoked:
+            self.rebalance_began = time.monotonic()
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._chains.pop(tp, None)
             self._expected.pop(tp, None)
+
+    async def cluster_answers(self) -> bool:
+        """Ask any broker for metadata; return whether one answered."""
+
+        async def ask() -> None:  # runs in the consumer's own thread
+            await asyncio.wait_for(self._thread._ensure_consumer()._client.fetch_all_metadata(), _ANSWER_SECONDS)  # noqa: SLF001
+
+        try:
+            await self._thread.call_thread(ask)
+        except (KafkaError, TimeoutError):
+            return False
+        return True
 
     # -- watchdog
 
@@ -270,7 +286,8 @@ class ChunkedConsumer(driver.Consumer):
             for tp, expected in list(self._expected.items()):
                 chain = self._chains.get(tp)
                 waiting = bool(chain) or (self.highwater(tp) or 0) > expected
-                position = (expected, chain[0].last if chain else None, self._committed_offset.get(tp))
+                head = (chain[0].last, chain[0].progress) if chain else None
+                position = (expected, head, self._committed_offset.get(tp))
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
 

@@ -11,27 +11,32 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import structlog
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
+from faust.types.tuples import TP
 
 from agents import publishing, record
 from agents.chunk import Chunk
-from agents.core import Core, Outcome
-from agents.decoding import Limits, decode_admission, parse_time_ms
+from agents.core import Core
+from agents.decoding import Limits, decode_admission
 from agents.exits import Exit, end_process
-from agents.observer import ChunkReport, Observer, Status
+from agents.observer import Observer, Status
 from agents.outputs import utc
 from agents.policy import Policy
 from agents.record import UnknownSchemaError
 from agents.rejection import Rejection
+from agents.reporting import Reporting
 from agents.security import KafkaSecurity
 from agents.sending import Outgoing, send
 from agents.stream_app import StreamApp
@@ -46,6 +51,9 @@ _log = structlog.get_logger(__name__)
 _STOP_SECONDS = 8.0  # a worker that was told to stop is gone within 10 s
 _HEARTBEAT_SECONDS = 1.0
 _LOOP_STUCK_SECONDS = 30.0
+_BROKER_SILENT_SECONDS = 15.0
+_LARGEST_SLICE = 2_000  # records
+_SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 _DAY_MS = 86_400_000
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
@@ -65,6 +73,7 @@ class WorkerConfig:
     security: KafkaSecurity = field(default_factory=KafkaSecurity)
 
 
+@lru_cache(maxsize=200_000)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition that the Java, aiokafka and kafka-python clients give a key (murmur2)."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
@@ -75,15 +84,15 @@ class Worker:
 
     def __init__(self, config: WorkerConfig, model: StayModel, policy: Policy, observer: Observer) -> None:
         self._config = config
-        self._observer = observer
         self._core = Core(
             model, policy, config.limits, right_partition=lambda key: partition_of(key, config.partitions)
         )
-        self._ward: dict[bytes, tuple[bool, bool, bool]] = {}  # watched, assessable, alert open
-        self._lag_of: set[int] = set()
+        self._reporting = Reporting(observer, self._core.layout.record_bytes)
         self._started = time.monotonic()
         self._beat = time.monotonic()
-        self._ready = False
+        self._ready = self._stopping = False
+        self._broker_answered = time.monotonic()
+        self._slice = _LARGEST_SLICE
         self.app: StreamApp | None = None
         self._states: StateTable
 
@@ -103,6 +112,10 @@ class Worker:
             failing.append("starting")
         elif app.rebalancing or not self._ready:
             failing.append("recovering" if app.in_recovery else "rebalancing")
+        if self._stopping:
+            failing.append("stopping")
+        if time.monotonic() - self._broker_answered > _BROKER_SILENT_SECONDS:
+            failing.append("broker")
         return Status(live=live, ready=not failing, failing=tuple(failing))
 
     async def _run(self) -> Exit:
@@ -111,7 +124,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        beating = asyncio.create_task(self._keep_beating())
+        beating = asyncio.gather(self._keep_beating(), self._keep_asking_broker())
         starting = asyncio.create_task(app.start())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -121,15 +134,28 @@ class Worker:
                     end_process(Exit.STREAM_FAILED, f"the stream engine stopped: {type(reason).__name__}: {reason}")
                 await asyncio.wait({stopping}, timeout=0.2)
             _log.info("worker_stopping")
-            try:
-                await asyncio.wait_for(app.stop(), _STOP_SECONDS)
-            except TimeoutError:
-                end_process(Exit.NOT_DRAINED, "the broker did not take the last writes in time")
+            await self._drain(app)
         finally:
             beating.cancel()
             starting.cancel()
         _log.info("worker_stopped")
         return Exit.DRAINED
+
+    async def _drain(self, app: StreamApp) -> None:
+        """Let the app finish and commit; end the process where that takes too long.
+
+        Faust's services swallow a cancellation while they wait for their tasks, and the loop itself may hang on a
+        broker that has gone: hence no wait_for, and a timer in a thread of its own behind it.
+        """
+        self._stopping = True
+        late = "the broker did not take the last writes in time"
+        backstop = threading.Timer(_STOP_SECONDS + 1, end_process, (Exit.NOT_DRAINED, late))
+        backstop.daemon = True
+        backstop.start()
+        stopped, _ = await asyncio.wait({asyncio.create_task(app.stop())}, timeout=_STOP_SECONDS)
+        if not stopped:
+            end_process(Exit.NOT_DRAINED, late)
+        backstop.cancel()
 
     def _build(self) -> StreamApp:
         config = self._config
@@ -191,28 +217,42 @@ class Worker:
     # -- the agents
 
     async def _work_off(self, event: Any) -> None:
-        message, chunk, topics = event.message, event.value, self._config.topics
+        """Work off a chunk in slices, each acknowledged before the next, so that a long one makes lasting progress."""
+        message, chunk = event.message, event.value
+        done = 0
+        while done < len(chunk.records):
+            records = chunk.records[done : done + self._slice]
+            seconds = await self._work_off_slice(message, chunk, records)
+            done += len(records)
+            chunk.progress = done
+            pace = _SLICE_SECONDS / max(seconds, _SLICE_SECONDS / 2)  # at most doubled, for a quiet second is no proof
+            self._slice = max(1, min(_LARGEST_SLICE, round(self._slice * pace)))
+        self._finish(event)
+
+    async def _work_off_slice(self, message: Any, chunk: Chunk, records: Sequence[Any]) -> float:
+        """Decide, publish, confirm, store; return the seconds that the decisions took."""
         started = time.perf_counter()
-        outcome = self._core.process(message.partition, chunk.records, self._states.stored)
+        topics = self._config.topics
+        outcome = await asyncio.to_thread(self._core.process, message.partition, records, self._states.stored)
+        decided = time.perf_counter()
         published_at = utc(round(time.time() * 1000))
         alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]
         await self._publish(
             message.partition,
             {
-                topics.rejected: self._rejected(chunk.records, outcome.rejected),
                 topics.alert_events: publishing.alert_records(alerts),
                 topics.alert_state: publishing.alert_state_records(alerts),
                 topics.scores: publishing.score_records(outcome.scores),
             },
+            records,
+            outcome.rejected,
         )
         acknowledged = time.time()
         await self._confirm_ownership(message, chunk)
         if outcome.states:
             await self._states.put(message.partition, outcome.states)
-        self._finish(event)
-        for key, state in outcome.states.items():
-            self._ward[key] = record.census(state)
-        self._report(chunk.records, outcome, acknowledged, time.perf_counter() - started)
+        self._reporting.worked_off(records, outcome, acknowledged, time.perf_counter() - started)
+        return decided - started
 
     async def _append(self, event: Any) -> None:
         """Check admission events and append them to their patients' logs, in order.
@@ -232,16 +272,10 @@ class Worker:
                 detail = "the key's murmur2 partition is another: set the producer's partitioner to murmur2"
                 rejected.append((i, Rejection("wrong_partition", detail)))
             else:
-                appended.append(
-                    publishing.appended_record(change, config.topics.admissions, message.partition, said.offset)
-                )
-        await self._publish(
-            message.partition,
-            {config.topics.rejected: self._rejected(chunk.records, rejected), config.topics.observations: appended},
-        )
+                appended.append(publishing.appended_record(said, change))
+        await self._publish(message.partition, {config.topics.observations: appended}, chunk.records, rejected)
         self._finish(event)
-        reasons = Counter(rejection.reason for _, rejection in rejected)
-        self._observer.chunk_done(ChunkReport(records=len(chunk.records), rejected=reasons))
+        self._reporting.refused(len(chunk.records), Counter(rejection.reason for _, rejection in rejected))
 
     @property
     def _consumer(self) -> ChunkedConsumer:
@@ -251,88 +285,65 @@ class Worker:
         self._consumer.finish(event.value)
         event.ack()
 
-    async def _publish(self, partition: int, records: Mapping[str, list[Outgoing]]) -> None:
-        await asyncio.gather(*(send(self.app, topic, partition, some) for topic, some in records.items() if some))
+    async def _publish(
+        self,
+        partition: int,
+        messages: Mapping[str, list[Outgoing]],
+        records: Sequence[Any],
+        rejected: Sequence[tuple[int, Rejection]],
+    ) -> None:
+        """Send messages by topic, and refused records with their reasons; return when all are acknowledged."""
+        await asyncio.gather(
+            *(send(self.app, topic, partition, some) for topic, some in messages.items() if some),
+            self._publish_rejected(partition, [(records[i], rejection) for i, rejection in rejected]),
+        )
+
+    async def _publish_rejected(self, partition: int, rejected: Sequence[tuple[Any, Rejection]]) -> None:
+        """Keep refused records; whatever the topic cannot take is stood for by its digest, and never stops the log."""
+        topic = self._config.topics.rejected
+        try:
+            await send(self.app, topic, partition, [publishing.rejected_record(*pair) for pair in rejected])
+        except MessageSizeTooLargeError:
+            for pair in rejected:
+                try:
+                    await send(self.app, topic, partition, [publishing.rejected_record(*pair)])
+                except MessageSizeTooLargeError:
+                    await send(self.app, topic, partition, [publishing.rejected_stub(*pair)])
 
     async def _confirm_ownership(self, message: Any, chunk: Chunk) -> None:
         if not await self._consumer.confirm_ownership(message, chunk):
             end_process(Exit.NOT_OWNER, f"partition {message.partition} may belong to another worker now")
 
-    @staticmethod
-    def _rejected(records: Any, rejected: Iterable[tuple[int, Rejection]]) -> list[Outgoing]:
-        return [publishing.rejected_record(records[i], rejection) for i, rejection in rejected]
+    # -- around it
 
-    # -- what the service around it is told
-
-    def _report(self, records: Any, outcome: Outcome, acknowledged: float, seconds: float) -> None:
-        now_ms = acknowledged * 1000
-        newest = {score.source.offset for score in outcome.scores}
-        self._observer.chunk_done(
-            ChunkReport(
-                records=len(records),
-                accepted=outcome.accepted,
-                repeated=outcome.repeated,
-                superseded=outcome.superseded,
-                rejected=Counter(rejection.reason for _, rejection in outcome.rejected),
-                steps_closed=outcome.steps_closed,
-                risks=outcome.risks,
-                alerts=Counter((alert.kind, alert.transition, alert.priority) for _, alert in outcome.alerts),
-                state_resets=outcome.state_resets,
-                model_seconds=outcome.model_seconds,
-                seconds=seconds,
-                append_to_alert_seconds=tuple((now_ms - records[i].timestamp) / 1000 for i, _ in outcome.alerts),
-                time_to_alert_seconds=tuple(
-                    (now_ms - (parse_time_ms(alert.occurred_at) or now_ms)) / 1000 for _, alert in outcome.alerts
-                ),
-                append_to_risk_seconds=tuple(
-                    (now_ms - item.timestamp) / 1000 for item in records if item.offset in newest
-                ),
-            )
-        )
-        for i, alert in outcome.alerts:
-            _log.info(
-                f"alert_{alert.transition}",
-                alert_id=alert.alert_id,
-                sequence=alert.sequence,
-                kind=alert.kind,
-                priority=alert.priority,
-                partition=records[i].partition,
-                offset=records[i].offset,
-            )
-        for reason, count in outcome.state_resets.items():
-            _log.warning("state_reset", reason=reason, patients=count)
-
-    def _on_recovered(self, partitions: set[int]) -> None:
-        self._ward = {
-            key: record.census(self._states.stored(key) or b"")
-            for partition in partitions
-            for key in self._states.keys_of(partition)
-        }
+    async def _on_recovered(self, partitions: set[int]) -> None:
+        """Take up work once the state is here, if it belongs to the logs that are here."""
+        held = {partition: self._states.items_of(partition) for partition in partitions}
+        logs = {partition: TP(self._config.topics.observations, partition) for partition in partitions}
+        ends = await self._consumer.highwaters(*logs.values())
+        for partition, states in held.items():
+            newest = max((record.source_offset(state) for _, state in states), default=-1)
+            if newest >= (ends.get(logs[partition]) or 0):
+                end_process(
+                    Exit.LOG_BEHIND_STATE,
+                    f"partition {partition} of the observations is shorter than its state says: the topic was created "
+                    "anew or has lost records; take another worker.group, or delete the changelog topic",
+                )
         self._ready = True
-        seconds = time.monotonic() - self._started
-        _log.info("worker_ready", partitions=sorted(partitions), patients=len(self._ward), seconds=round(seconds, 2))
-        self._observer.recovered(seconds, len(self._ward))
+        seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
+        self._reporting.recovered((item for states in held.values() for item in states), partitions, seconds)
 
     async def _keep_beating(self) -> None:
         while True:
             self._beat = time.monotonic()
-            self._count_ward()
+            self._reporting.count_ward()
+            if self.app is not None and self.app.started and self._ready:
+                self._reporting.count_lag(self._consumer.lag())
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
-    def _count_ward(self) -> None:
-        watched = sum(state[0] for state in self._ward.values())
-        assessable = sum(state[0] and state[1] for state in self._ward.values())
-        self._observer.ward_counted(
-            watched=watched,
-            unassessable=watched - assessable,
-            open_alerts=sum(state[2] for state in self._ward.values()),
-            state_bytes=len(self._ward) * self._core.layout.record_bytes,
-        )
-        if self.app is None or not self.app.started or not self._ready:
-            return
-        lag = self._consumer.lag()
-        for partition in self._lag_of - lag.keys():
-            self._observer.lag_measured(partition, -1)
-        for partition, records in lag.items():
-            self._observer.lag_measured(partition, records)
-        self._lag_of = set(lag)
+    async def _keep_asking_broker(self) -> None:
+        """Note when the cluster last answered: readiness ends when it does not, however little there is to do."""
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            if self.app is None or not self.app.started or await self._consumer.cluster_answers():
+                self._broker_answered = time.monotonic()

@@ -72,6 +72,10 @@ class StayModel:
         rounded: NDArray[np.float64] = np.round(probability, RISK_DIGITS)
         return rounded
 
+    def started(self, state: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Return for which stays (N) anything was ever measured; before that a step changes nothing."""
+        return np.array(state["started"], dtype=np.bool_)
+
     def last_known(
         self, state: NDArray[np.void], step: NDArray[np.int32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -49,6 +49,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "sepsis_monitor_observations_accepted_total", "counter", "observations", "Observations that entered a stay."
     ),
     Metric(
+        "sepsis_monitor_records_replayed_total",
+        "counter",
+        "records",
+        "Log records that were read again, as after a restart, and that the stored state held already.",
+    ),
+    Metric(
         "sepsis_monitor_observations_repeated_total",
         "counter",
         "observations",

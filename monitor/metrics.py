@@ -52,6 +52,7 @@ class Metrics:
         for name, amount in (
             ("records_total", report.records),
             ("observations_accepted_total", report.accepted),
+            ("records_replayed_total", report.replayed),
             ("observations_repeated_total", report.repeated),
             ("observations_superseded_total", report.superseded),
             ("steps_closed_total", report.steps_closed),

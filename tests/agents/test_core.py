@@ -11,6 +11,7 @@ from msgspec import structs
 from agents.core import Core
 from agents.decoding import decode_log_record
 from agents.messages import AlertEvent, SourcePosition
+from agents.outputs import utc
 from agents.record import RecordLayout
 from agents.rejection import Rejection
 from tests.agents.logs import (
@@ -339,12 +340,30 @@ def test_a_partly_refused_observation_counts_and_is_reported() -> None:
     assert run.scores[0].ages_minutes == {"heart_rate": 0}
 
 
-def test_a_new_patient_in_the_wrong_partition_is_refused_and_a_known_one_is_not() -> None:
+def test_a_record_in_the_wrong_partition_is_refused_and_touches_nothing() -> None:
+    here = Core(MODEL, BUSY, LIMITS, right_partition=lambda _: 0)
+    elsewhere = Core(MODEL, BUSY, LIMITS, right_partition=lambda _: 1)
+    first = work_off(numbered([observation("p", START, heart_rate=80)]), core=here)
+    later = numbered([observation("p", START + MINUTE, heart_rate=81)], first=300)
+    run = work_off(later, core=elsewhere, onto=first)
+    assert run.reasons == ["wrong_partition"]
+    good = numbered([observation("p", START + 2 * MINUTE, heart_rate=82)], first=1)
+    assert work_off(good, core=here, onto=run).outcomes[-1].accepted == 1
+
+
+def test_records_that_the_state_holds_are_counted() -> None:
     log = numbered([observation("p", START, heart_rate=80), observation("p", START + MINUTE, heart_rate=81)])
-    elsewhere = Core(MODEL, BUSY, LIMITS, right_partition=lambda key: 1)
-    assert work_off(log, core=elsewhere).reasons == ["wrong_partition", "wrong_partition"]
-    known = work_off(log[:1])
-    assert work_off(log[1:], core=elsewhere, onto=known).reasons == []
+    run = work_off(log, core=new_core())
+    work_off(log, core=new_core(), onto=run)
+    assert [outcome.replayed for outcome in run.outcomes] == [0, 2]
+
+
+def test_a_long_list_of_closed_steps_comes_in_several_scores() -> None:
+    log = [admission("p", "admitted", START + 50 * 24 * HOUR, admitted=utc(START))]
+    log += [observation("p", START + 50 * 24 * HOUR, heart_rate=80)]
+    run = work_off(numbered(log))
+    assert [len(score.closed) for score in run.scores] == [1000, 200]
+    assert [step for step, _ in closed_risks(run)["p"]] == list(range(1200))
 
 
 def test_refusals_are_in_the_order_of_the_log() -> None:

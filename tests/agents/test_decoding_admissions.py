@@ -97,7 +97,7 @@ def test_events_that_cannot_be_read_are_refused(fields: dict[str, object], expec
         {"stay_id": "x" * 64},
         {"unit": "Intensivstation 2, Süd"},
         {"type": "merged", "into": "q"},
-        {"admitted": utc(START - 400 * DAY)},
+        {"admitted": utc(START - 60 * DAY)},
         {"sex": "unknown", "unit_type": "unknown"},
     ],
 )

@@ -53,16 +53,18 @@ def test_equal_thresholds_still_never_raise_and_resolve_at_once() -> None:
 
 
 def test_ids_are_uuid5_and_the_same_for_ever() -> None:
-    alert = alert_id("p000018-1", "sepsis_risk", 1)
-    assert alert == "f0d71522-7e97-5c20-af61-76624530c185"
+    alert = alert_id("p000018", "p000018-1", 1_795_341_600_000, "sepsis_risk", 1)
+    assert alert == "9f645011-4f13-5e22-aa40-c0bac1f33490"
     assert uuid.UUID(alert).version == 5
     assert event_id(alert, 2) == str(uuid.uuid5(uuid.UUID(alert), "2"))
 
 
 def test_ids_differ_by_stay_kind_episode_and_sequence() -> None:
     ids = [
-        alert_id(stay, kind, episode)
+        alert_id(patient, stay, start, kind, episode)
+        for patient in ("p", "q")
         for stay in ("p-1", "p-2", "p-11")
+        for start in (0, 1)
         for kind in ("sepsis_risk", "monitoring_lost")
         for episode in (1, 2, 11)
     ]

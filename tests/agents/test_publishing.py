@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import msgspec
@@ -81,6 +82,31 @@ def test_scores_are_records_with_ids_that_differ() -> None:
     assert len({dict(headers)["ce_id"] for _, _, headers in records}) == len(records) == 3
 
 
+def said_at(value: bytes) -> Record:
+    """Return the record of an admission event at offset 118 of partition 3."""
+    headers = (("trace", b"1"), ("ce_id", b"theirs"), ("content-type", b"text/plain"))
+    return Record(b"p", value, START, headers, 118, topic="stays.admissions.v1", partition=3)
+
+
+def test_an_appended_event_keeps_its_bytes_and_whatever_headers_are_not_cloudevents() -> None:
+    value = json.dumps({"patient_id": "p", "type": "admitted", "time": utc(START), "site": "north"}).encode()
+    change = decode_admission(b"p", value, (), START, LIMITS)
+    assert isinstance(change, StayChange)
+    _, appended, headers = publishing.appended_record(said_at(value), change)
+    assert appended == value
+    assert [name for name, _ in headers].count("ce_id") == 1
+    assert dict(headers)["trace"] == b"1"
+
+
+def test_a_refused_record_too_large_for_the_topic_is_stood_for_by_its_digest() -> None:
+    record = Record(b"p", b"x" * (9 * 1024 * 1024), START, (), 7, partition=2)
+    key, value, headers = publishing.rejected_record(record, Rejection("value_too_large", "too large"))
+    found = dict(headers)
+    assert (key, value, found["rejected_value_bytes"]) == (b"p", None, b"9437184")
+    assert found["rejected_value_sha256"] == hashlib.sha256(record.value or b"").hexdigest().encode()
+    assert (found["rejected_reason"], found["rejected_offset"]) == (b"value_too_large", b"7")
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -93,7 +119,7 @@ def test_an_admission_event_is_the_same_after_it_was_appended(fields: dict[str, 
     value = json.dumps({"patient_id": "p", "type": "admitted", "time": utc(START), **fields}).encode()
     change = decode_admission(b"p", value, (), START, LIMITS)
     assert isinstance(change, StayChange)
-    key, appended, headers = publishing.appended_record(change, "stays.admissions.v1", 3, 118)
+    key, appended, headers = publishing.appended_record(said_at(value), change)
     again = decode_log_record(key, appended, headers, START + MINUTE, LIMITS)
     assert isinstance(again, StayChange)
     assert again.source_offset == 118
@@ -108,9 +134,10 @@ def test_an_admission_event_is_the_same_after_it_was_appended(fields: dict[str, 
 @pytest.mark.parametrize(("event_id", "expected"), [("adt-1", b"adt-1"), (None, b"3:118")])
 def test_an_appended_event_has_an_id(event_id: str | None, expected: bytes) -> None:
     said = {"patient_id": "p", "type": "admitted", "time": utc(START), "event_id": event_id}
-    change = decode_admission(b"p", json.dumps(said).encode(), (), START, LIMITS)
+    value = json.dumps(said).encode()
+    change = decode_admission(b"p", value, (), START, LIMITS)
     assert isinstance(change, StayChange)
-    headers = dict(publishing.appended_record(change, "stays.admissions.v1", 3, 118)[2])
+    headers = dict(publishing.appended_record(said_at(value), change)[2])
     assert (headers["ce_id"], headers["ce_source"]) == (expected, b"/stays.admissions.v1/3/118")
 
 

@@ -299,3 +299,37 @@ def test_an_alert_that_ends_with_the_stay_ends_at_the_stays_end() -> None:
     run = lived(seen(0), said("discharged", 90), alerting=True)
     (_, raised), (_, resolved) = run.alerts
     assert (raised.occurred_at, resolved.occurred_at) == (utc(START), utc(START + 90 * MINUTE))
+
+
+def test_an_admission_event_counts_once_by_its_id_wherever_it_comes_again() -> None:
+    log = [said("admitted", 0, stay_id="V1", event_id="e1", source_offset=1), seen(10)]
+    log += [said("discharged", 60, event_id="e2", source_offset=2)]
+    log += [said("admitted", 0, stay_id="V1", event_id="e1", source_offset=3)]
+    run = lived(*log)
+    assert (value(run, "stay_number"), value(run, "watched")) == (1, 0)
+    assert run.rejected == []
+
+
+def test_an_admission_into_the_time_of_the_stay_before_is_refused() -> None:
+    run = lived(said("admitted", 0, stay_id="V1"), seen(10), said("discharged", 60), said("admitted", 30))
+    assert [rejection.reason for _, rejection in run.rejected] == ["admission_invalid"]
+    assert value(run, "stay_number") == 1
+
+
+def test_a_discharge_before_the_stays_start_is_refused() -> None:
+    run = lived(said("admitted", 0), seen(10), said("discharged", -6000))
+    assert [rejection.reason for _, rejection in run.rejected] == ["admission_invalid"]
+    assert value(run, "watched") == 1
+
+
+def test_an_admissions_topic_that_was_created_anew_does_not_go_unseen() -> None:
+    run = lived(said("admitted", 0, source_offset=50), seen(10), said("updated", 20, age=70, source_offset=3))
+    assert [rejection.reason for _, rejection in run.rejected] == ["admission_invalid"]
+
+
+def test_two_patients_under_one_stay_id_have_alerts_of_their_own() -> None:
+    log = []
+    for patient in ("p", "q"):
+        log += [admission(patient, "admitted", START, stay_id="X"), observation(patient, START, **SEEN)]
+    run = work_off(numbered(log), core=new_core(between(1e-6, 1e-7)))
+    assert len({alert.alert_id for _, alert in run.alerts}) == 2

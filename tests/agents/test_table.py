@@ -31,11 +31,13 @@ def table(app: StreamApp) -> StateTable:
     return new_table(app)
 
 
+async def nothing(partitions: set[int]) -> None:
+    """Do nothing once the partitions are back."""
+
+
 def new_table(app: StreamApp, prefix: str = "") -> StateTable:
     app.tables.clear()
-    return StateTable(
-        app, prefix=prefix, version=source_offset, recovered=lambda _: None, name="patients", partitions=1
-    )
+    return StateTable(app, prefix=prefix, version=source_offset, recovered=nothing, name="patients", partitions=1)
 
 
 def state(version: int, writer: int = 0) -> bytes:
@@ -77,7 +79,7 @@ def test_the_highest_source_offset_wins_whatever_the_order_and_the_batches(
         if own[-1][0] < best:
             stale.add(key)
     assert set(table._stale) == stale
-    assert table.keys_of(0) == {key for key, _ in written}
+    assert {key for key, _ in table.items_of(0)} == {key for key, _ in written}
 
 
 def test_the_prefix_goes_before_the_changelog_too(app: StreamApp) -> None:
@@ -106,4 +108,4 @@ def test_a_damaged_record_never_wins(table: StateTable) -> None:
 
 def test_unknown_patients_and_partitions_are_empty(table: StateTable) -> None:
     assert table.stored(b"nobody") is None
-    assert table.keys_of(7) == set()
+    assert table.items_of(7) == []

@@ -1,0 +1,107 @@
+"""What a worker tells the service around it: counts for metrics, one log line for each alert's transition.
+
+Neither holds a patient's id or values: an alert is named by its id and its place in the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from agents import record
+from agents.core import Outcome
+from agents.decoding import parse_time_ms
+from agents.observer import ChunkReport, Observer
+
+__all__ = ["Reporting"]
+
+_log = structlog.get_logger(__name__)
+
+
+class Reporting:
+    """Keeps the counts of the ward that one worker watches, and passes them on."""
+
+    def __init__(self, observer: Observer, record_bytes: int) -> None:
+        self._observer = observer
+        self._record_bytes = record_bytes
+        self._ward: dict[bytes, tuple[bool, bool, bool]] = {}  # watched, assessable, alert open
+        self._lag_of: set[int] = set()
+
+    def worked_off(self, records: Sequence[Any], outcome: Outcome, acknowledged: float, seconds: float) -> None:
+        """Report records that are done: `acknowledged` is when (epoch seconds), `seconds` is how long it took."""
+        now_ms = acknowledged * 1000
+        newest = {score.source.offset for score in outcome.scores}
+        for key, state in outcome.states.items():
+            self._ward[key] = record.census(state)
+        self._observer.chunk_done(
+            ChunkReport(
+                records=len(records),
+                accepted=outcome.accepted,
+                replayed=outcome.replayed,
+                repeated=outcome.repeated,
+                superseded=outcome.superseded,
+                rejected=Counter(rejection.reason for _, rejection in outcome.rejected),
+                steps_closed=outcome.steps_closed,
+                risks=outcome.risks,
+                alerts=Counter((alert.kind, alert.transition, alert.priority) for _, alert in outcome.alerts),
+                state_resets=outcome.state_resets,
+                model_seconds=outcome.model_seconds,
+                seconds=seconds,
+                append_to_alert_seconds=tuple((now_ms - records[i].timestamp) / 1000 for i, _ in outcome.alerts),
+                time_to_alert_seconds=tuple(
+                    (now_ms - (parse_time_ms(alert.occurred_at) or now_ms)) / 1000 for _, alert in outcome.alerts
+                ),
+                append_to_risk_seconds=tuple(
+                    (now_ms - item.timestamp) / 1000 for item in records if item.offset in newest
+                ),
+            )
+        )
+        self._log_transitions(records, outcome)
+
+    def refused(self, records: int, reasons: Mapping[str, int]) -> None:
+        """Report admission events that have been looked at, and why some were refused."""
+        self._observer.chunk_done(ChunkReport(records=records, rejected=reasons))
+
+    def recovered(self, states: Iterable[tuple[bytes, bytes]], partitions: set[int], seconds: float) -> None:
+        """Report that the state of these partitions, and of no others, is here."""
+        self._ward = {key: record.census(state) for key, state in states}
+        patients = len(self._ward)
+        _log.info("worker_ready", partitions=sorted(partitions), patients=patients, seconds=round(seconds, 2))
+        self._observer.recovered(seconds, patients)
+
+    def count_ward(self) -> None:
+        """Report how many stays are watched, cannot be assessed, and have an open alert."""
+        watched = sum(state[0] for state in self._ward.values())
+        assessable = sum(state[0] and state[1] for state in self._ward.values())
+        self._observer.ward_counted(
+            watched=watched,
+            unassessable=watched - assessable,
+            open_alerts=sum(state[2] for state in self._ward.values()),
+            state_bytes=len(self._ward) * self._record_bytes,
+        )
+
+    def count_lag(self, lag: Mapping[int, int]) -> None:
+        """Report the records that wait, by partition; partitions that have left this worker are taken back."""
+        for partition in self._lag_of - lag.keys():
+            self._observer.lag_measured(partition, -1)
+        for partition, records in lag.items():
+            self._observer.lag_measured(partition, records)
+        self._lag_of = set(lag)
+
+    @staticmethod
+    def _log_transitions(records: Sequence[Any], outcome: Outcome) -> None:
+        for i, alert in outcome.alerts:
+            _log.info(
+                f"alert_{alert.transition}",
+                alert_id=alert.alert_id,
+                sequence=alert.sequence,
+                kind=alert.kind,
+                priority=alert.priority,
+                partition=records[i].partition,
+                offset=records[i].offset,
+            )
+        for reason, count in outcome.state_resets.items():
+            _log.warning("state_reset", reason=reason, patients=count)
