@@ -124,7 +124,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        beating = asyncio.gather(self._keep_beating(), self._keep_asking_broker())
+        beside = [asyncio.create_task(self._keep_beating()), asyncio.create_task(self._keep_asking_broker())]
         starting = asyncio.create_task(app.start())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -136,8 +136,8 @@ class Worker:
             _log.info("worker_stopping")
             await self._drain(app)
         finally:
-            beating.cancel()
-            starting.cancel()
+            for task in (*beside, starting):
+                task.cancel()
         _log.info("worker_stopped")
         return Exit.DRAINED
 
