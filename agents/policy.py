@@ -43,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True):
     raise_threshold: float
     resolve_threshold: float
     priority: Literal["low", "medium"] = "medium"
+    model: str = ""  # name and version of the model whose risks the thresholds were chosen on
 
 
 def load_policy(source: str | Path | None = None) -> Policy:
@@ -64,4 +65,6 @@ def load_policy(source: str | Path | None = None) -> Policy:
         msg = "the policy file is not valid: resolve_threshold must not be above raise_threshold"
         raise PolicyError(msg)
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
-    return Policy(said.name, said.version, digest, said.raise_threshold, said.resolve_threshold, said.priority)
+    return Policy(
+        said.name, said.version, digest, said.raise_threshold, said.resolve_threshold, said.priority, said.model
+    )

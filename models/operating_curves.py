@@ -9,7 +9,7 @@ __all__ = ["OperatingCurve", "operating_curve"]
 
 Points = list[tuple[float, float]]
 
-_POINTS = 250
+_POINTS = 80
 
 
 class OperatingCurve(dict[str, Points]):

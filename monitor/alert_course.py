@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from agents.episodes import moves
-from agents.policy import Policy
+from agents.policy import Policy, load_policy
 from models.alarm_figures import AlertCourse
 from models.cohort import Cohort
 from models.scoring import Scored
+from models.stay_model import StayModel
 
-__all__ = ["alert_course", "at_threshold", "threshold_for"]
+__all__ = ["alert_course", "at_threshold", "policy_for", "threshold_for"]
 
 _HALVINGS = 14
 
@@ -36,6 +38,25 @@ def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
         alerting[:here] = moved.alerting(alerting[:here])
         raised[rows], is_open[rows] = moved.raised, alerting[:here]
     return AlertCourse(raised, is_open)
+
+
+def policy_for(model: StayModel, file: Path | None) -> Policy:
+    """Return the policy of a file; without one the shipped policy, or for a model it was not made for the model's own.
+
+    A threshold is a risk that one model says: it means nothing for another. Raises PolicyError.
+    """
+    policy = load_policy(file)
+    if file is not None or policy.model.split()[:1] == [model.name]:
+        return policy
+    own = model.manifest.thresholds
+    return Policy(
+        name=f"{model.name} manifest",
+        version=model.version,
+        digest=model.digest,
+        raise_threshold=own.pager_raise,
+        resolve_threshold=own.pager_resolve,
+        model=f"{model.name} {model.version}",
+    )
 
 
 def at_threshold(policy: Policy, raise_threshold: float) -> Policy:

@@ -62,7 +62,7 @@ class Evaluator:
     say: Say = lambda _: None
 
     def everything(self, views: tuple[View, ...]) -> dict[str, Any]:
-        """Return all figures of all views; the first one also by subgroup, and with curves for pictures."""
+        """Return all figures of all views; the first one also by subgroup."""
         cohort = self.cohort
         return {
             "model": {"name": self.model.name, "version": self.model.version, "digest": self.model.digest},
@@ -98,14 +98,14 @@ class Evaluator:
         self.say(f"{title}: alarms")
         found |= self._alarms(scored)
         self.say(f"{title}: baselines")
-        found["baselines"] = self._baselines(view, scored)
+        found["baselines"] = self._baselines(view, scored, drawn=first)
         self.say(f"{title}: health and cold starts")
         found["health"] = self._health(view)
         found["cold_start"] = cold_start(
             self.model, self.cohort, scored, vitals=view.vitals, hide=view.hide, seed=self.seed, rounds=self.rounds
         )
-        if first:
-            found["curves"] = self._curves(scored)
+        found["curves"] = self._curves(scored.risk)
+        found["reliability"] = [asdict(each) for each in reliability_curve(scored.risk, self.cohort.known_labels)]
         return found
 
     @cached_property
@@ -155,11 +155,11 @@ class Evaluator:
             for name, rule in (("episodes", self._episodes), ("alerts_every_6_hours", self._repeats))
         }
 
-    def _baselines(self, view: View, scored: Scored) -> dict[str, Any]:
+    def _baselines(self, view: View, scored: Scored, *, drawn: bool) -> dict[str, Any]:
         scores = rule_scores(self.cohort, view.vitals)
         if self.boosting is not None and self.boosting.knows(view.name):
             scores |= self.boosting.scores(self.cohort, view.name)
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for name, each in scores.items():
             fitted = cross_fitted(each, self.cohort, self.seed)
             figures = judge(
@@ -173,6 +173,8 @@ class Evaluator:
                 "figures": figures,
                 "compared": self._compared(replace(scored, risk=_as_risks(each, self.cohort.known_labels))),
             }
+            if drawn:
+                found[name]["curves"] = self._curves(each)
         return found
 
     def _health(self, view: View) -> dict[str, Any]:
@@ -186,11 +188,12 @@ class Evaluator:
             "alerts": int(alert_course(cohort, scored, self.policy).raised.sum()),
         }
 
-    def _curves(self, scored: Scored) -> dict[str, Any]:
-        labels = self.cohort.known_labels
+    def _curves(self, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """Return what pictures are drawn from: points of curves over thresholds, for each span of hours."""
+        labels, limit = self.cohort.known_labels, self.cohort.steps
         return {
-            **operating_curve(scored.risk, labels),
-            "reliability": [asdict(each) for each in reliability_curve(scored.risk, labels)],
+            span: operating_curve(scores[limit < (hours or np.inf)], labels[limit < (hours or np.inf)])
+            for span, hours in SPANS.items()
         }
 
 

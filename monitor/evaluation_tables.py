@@ -8,7 +8,15 @@ import click
 
 from monitor.tables import print_table
 
-__all__ = ["ALARM_LABELS", "BASELINE_LABELS", "FIGURE_LABELS", "amount", "figure_text", "print_evaluation"]
+__all__ = [
+    "ALARM_LABELS",
+    "BASELINE_LABELS",
+    "FIGURE_LABELS",
+    "SPAN_LABELS",
+    "amount",
+    "figure_text",
+    "print_evaluation",
+]
 
 # The figures in the order people are shown them, and their names.
 FIGURE_LABELS = {
@@ -53,7 +61,7 @@ BASELINE_LABELS = {
     "lightgbm": "LightGBM",
     "lightgbm_with_clock": "LightGBM with the clock",
 }
-_SPAN_LABELS = {"whole_stay": "whole stay", "first_48h": "first 48 h"}
+SPAN_LABELS = {"whole_stay": "whole stay", "first_48h": "first 48 h"}
 _GROUPED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "utility", "ece")
 _COMPARED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "auprc", "utility")
 _HOUR_FIGURES = "lead_hours"
@@ -156,16 +164,16 @@ def _compared(at: dict[str, Any]) -> str:
 
 
 def _print_alarms(view: dict[str, Any]) -> None:
-    spans = [view["alarms"][span] for span in _SPAN_LABELS]
+    spans = [view["alarms"][span] for span in SPAN_LABELS]
     rows = [(label, *(figure_text(name, figures[name]) for figures in spans)) for name, label in ALARM_LABELS.items()]
-    print_table(("figure", *_SPAN_LABELS.values()), rows)
+    print_table(("figure", *SPAN_LABELS.values()), rows)
 
 
 def _print_burdens(views: dict[str, Any]) -> None:
     shown = ("septic_alerted", "septic_alerted_6h_early", "ppv_episode", "other_ever_alerted", "lead_hours_median")
     rows = []
     for name, view in views.items():
-        for span, label in _SPAN_LABELS.items():
+        for span, label in SPAN_LABELS.items():
             for at in view["alarms_at_burden"][span]:
                 cells = (
                     (f"{at['raise_threshold']:.4f}", *(figure_text(each, at["figures"][each]) for each in shown))

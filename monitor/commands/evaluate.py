@@ -11,7 +11,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from agents.policy import PolicyError, load_policy
+from agents.policy import PolicyError
 from models.artifact import ArtifactError, load_model, model_folder
 from models.boosting import Boosting, BoostingError
 from models.cohort import Cohort, CohortError, read_cohort
@@ -19,15 +19,16 @@ from models.evaluation import VIEWS
 from models.provenance import provenance, read_stays
 from models.stay_model import HIDEABLE
 from models.vital_signs import NAMES
+from monitor.alert_course import policy_for
 from monitor.errors import Failure, failing_on
 from monitor.evaluation import Evaluator, View, plain
 from monitor.evaluation_tables import print_evaluation
 from monitor.invocation import Invocation, pass_invocation
 from monitor.names import Names
 
-__all__ = ["chosen_stays", "command", "spinner"]
+__all__ = ["SEED", "all_views", "chosen_stays", "command", "spinner"]
 
-_SEED = 20261122
+SEED = 20261122
 
 
 @click.command(name="evaluate")
@@ -42,7 +43,7 @@ _SEED = 20261122
 @click.option(
     "--bootstrap", type=click.IntRange(min=0), default=200, show_default=True, help="Rounds; 0: no intervals."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=_SEED, show_default=True, help="Seed of every draw.")
+@click.option("--seed", type=click.IntRange(min=0), default=SEED, show_default=True, help="Seed of every draw.")
 @click.option(
     "--lightgbm",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -77,7 +78,7 @@ def command(
     with failing_on(ArtifactError, BoostingError, CohortError, PolicyError):
         name = model or settings.model.name
         loaded = load_model(name)
-        rules = load_policy(policy or settings.policy.file)
+        rules = policy_for(loaded, policy or settings.policy.file)
         boosting = Boosting(lightgbm) if lightgbm else None
         whole = read_cohort(file)
         chosen = chosen_stays(whole, stays)
@@ -110,9 +111,14 @@ def chosen_stays(cohort: Cohort, file: Path | None) -> np.ndarray[tuple[int], np
     return chosen
 
 
+def all_views() -> tuple[View, ...]:
+    """Return what a model is judged with, unless asked otherwise."""
+    return tuple(View(name, *shown) for name, shown in VIEWS.items())
+
+
 def _views(vitals: frozenset[str] | None, hide: frozenset[str] | None) -> tuple[View, ...]:
     if vitals is None and hide is None:
-        return tuple(View(name, *shown) for name, shown in VIEWS.items())
+        return all_views()
     return (View("as_given", vitals, hide or frozenset()),)
 
 

@@ -15,12 +15,12 @@ def test_the_points_are_of_the_curves() -> None:
     scores = np.round(rng.normal(labels, 1.0), 3)
     found = operating_curve(scores, labels)
     roc, precision_recall = np.array(found["roc"]), np.array(found["precision_recall"])
-    assert len(roc) <= 252
+    assert len(roc) <= 82
     assert (roc[0] == 0).all()
     assert (roc[-1] == 1).all()
-    assert np.trapezoid(roc[:, 1], roc[:, 0]) == pytest.approx(auroc(scores, labels), abs=2e-3)
+    assert np.trapezoid(roc[:, 1], roc[:, 0]) == pytest.approx(auroc(scores, labels), abs=5e-3)
     area = (np.diff(precision_recall[:, 0], prepend=0) * precision_recall[:, 1]).sum()
-    assert area == pytest.approx(auprc(scores, labels), abs=5e-3)
+    assert area == pytest.approx(auprc(scores, labels), abs=1e-2)
     cut = np.sort(scores)[-100]
     flagged = scores >= cut
     point = (labels[flagged].sum() / labels.sum(), labels[flagged].mean())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from agents.policy import Policy
+from agents.policy import Policy, load_policy
+from models.artifact import load_model, untrained_model
 from models.episodes import episode_starts
 from models.scoring import Scored
-from monitor.alert_course import alert_course, at_threshold, threshold_for
+from monitor.alert_course import alert_course, at_threshold, policy_for, threshold_for
 from tests.models.stays import made_up_cohort
 
 POLICY = Policy("test", "1", "sha256:0", 0.5, 0.3)
@@ -41,3 +44,13 @@ def test_the_threshold_of_a_burden_is_the_highest_one() -> None:
     assert threshold_for(0.9, burden, candidates) is None
     assert threshold_for(0.1, lambda _: 1.0, candidates) == 0.8
     assert threshold_for(0.1, burden, []) is None
+
+
+def test_thresholds_of_one_model_are_not_applied_to_another(tmp_path: Path) -> None:
+    assert policy_for(load_model("bedside"), None) == load_policy()
+    other = untrained_model()
+    own = policy_for(other, None)
+    assert (own.raise_threshold, own.resolve_threshold) == (0.08, 0.05)
+    file = tmp_path / "policy.toml"
+    file.write_text('name = "n"\nversion = "1"\nmodel = "bedside"\nraise_threshold = 0.2\nresolve_threshold = 0.1\n')
+    assert policy_for(other, file).raise_threshold == 0.2

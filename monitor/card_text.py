@@ -1,0 +1,244 @@
+"""The text of a model card: fixed words on use and limits, and figures from an evaluation, never typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from models.manifest import Manifest
+from monitor.card_pictures import PICTURES
+from monitor.evaluation_tables import (
+    ALARM_LABELS,
+    BASELINE_LABELS,
+    FIGURE_LABELS,
+    SPAN_LABELS,
+    amount,
+    figure_text,
+)
+
+__all__ = ["PICTURE_FOLDER", "card_text"]
+
+PICTURE_FOLDER = "pictures"
+
+_COMPARED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "auprc", "auroc_per_stay", "utility", "ece")
+_GROUPED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "utility", "calibration_intercept", "ece")
+_BURDEN = ("septic_alerted", "septic_alerted_6h_early", "ppv_episode", "other_ever_alerted", "lead_hours_median")
+
+_USE = """\
+Decision support for trained staff on adult intensive care wards: each hour, and at each new observation, the
+probability that the challenge's sepsis label is positive (onset by the Sepsis-3 criteria within six hours, or already
+begun), from vital signs, age, sex, and what is known at admission. Any subset of the seven vital signs will do;
+temperature, heart rate and respiratory rate are the least that makes sense."""
+_COMPARISON_USE = """\
+Comparison with published results on the PhysioNet/CinC Challenge 2019. It may count the hours of a stay, which in these
+data says much and at a bedside nothing: **it must not be used for patients.**"""
+_NOT_FOR = """\
+- Deciding on treatment, or on doing nothing: a low risk does not rule sepsis out.
+- Wards, ages and conditions that are not in the data: children, maternity, general wards, patients at home.
+- Paging by the utility threshold: it scores a model and flags long runs of hours. The pager has a policy of its own.
+- Judging staff, rationing beds, or anything about a person other than the care of that person now.
+- Any hospital that has not first measured it on its own patients: see the figures by hospital below."""
+_BESIDE = """\
+Scores are partial: they see vital signs only. Thresholds and probabilities of baselines come from other stays than
+those they are used on. The last two columns: in the first 48 hours, at half an alert a patient-day or as near as whole
+points come, the share of septic stays alerted / the positive predictive value / alerts a patient-day; by the pager's
+rule, one alert until it is resolved, and by the rule of published comparisons, an alert every six hours while the risk
+is high."""
+_LIMITS = """\
+- Two hospitals of one country, of years past. Neither was left out of the training, so that a third will fare worse.
+- The label is made from orders of antibiotics and cultures and from SOFA points: it says when staff suspected sepsis,
+  not when it began, and what the model learns includes how these hospitals measure and order.
+- Long records of this data set are septic records, an artefact of how it was cut. A rule that knows the hour alone has
+  the utility shown under "Beside baselines"; so the time-adjusted AUROC and the first 48 hours are what to compare.
+- Records end within hours of the onset; what the risk does afterwards, or under treatment, was never seen.
+- Subgroups are small, and their intervals wide. Ethnicity, diagnoses and treatment are not in the data: whether the
+  model serves all groups alike along those lines cannot be told.
+- A retrospective evaluation: nobody was alerted, so that no benefit to patients has been shown."""
+
+
+def card_text(found: dict[str, Any], manifest: Manifest) -> str:
+    """Return the card as Markdown."""
+    model = found["model"]
+    sections = [
+        f"# Model card: {model['name']} {model['version']}",
+        f"`{model['digest']}`\n\nWritten by `python -m monitor.model_card` from the evaluation in `evaluation.json`.",
+        "## Intended use\n\n" + (_COMPARISON_USE if model["name"] == "challenge" else _USE),
+        "## What it must not be used for\n\n" + _NOT_FOR,
+        "## The model\n\n" + _model(found, manifest),
+        "## Data\n\n" + _data(found, manifest),
+        "## Figures\n\n" + _figures(found),
+        "## Groups of stays\n\n" + _groups(found),
+        "## Beside baselines\n\n" + _baselines(found),
+        "## Alerts\n\n" + _alarms(found),
+        "## Health, and joining mid-stay\n\n" + _checks(found),
+        "## Pictures\n\n"
+        + "\n\n".join(f"![{caption}]({PICTURE_FOLDER}/{name}.png)" for name, (caption, *_) in PICTURES.items()),
+        "## Limits\n\n" + _LIMITS,
+        "## How to reproduce\n\n" + _reproduction(manifest),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _model(found: dict[str, Any], manifest: Manifest) -> str:
+    rule = manifest.assessable
+    return (
+        f"One LSTM with {manifest.layout.hidden} units, fed hour by hour with {len(manifest.layout.features)} causal "
+        "features of a stay so far; its whole memory is a record of less than two kilobytes. The risk is calibrated "
+        f"on stays apart. It counts as assessable with {rule.vital_signs} vital signs of the last {rule.within_hours} "
+        f"hours. Flags of the official utility are set from a risk of {found['utility_threshold']} on."
+    )
+
+
+def _data(found: dict[str, Any], manifest: Manifest) -> str:
+    training, data, known = manifest.training, found["data"], found["provenance"]
+    stays, septic = training.get("stays", {}), training.get("septic_stays", {})
+    parts = _table(
+        ("part", "stays", "septic"), [(name, str(count), str(septic.get(name, "-"))) for name, count in stays.items()]
+    )
+    unseen = (
+        f"All of the {data['stays']} stays judged here are ones it has not seen."
+        if known["unseen"] == data["stays"]
+        else f"Of the {data['stays']} stays judged here it has certainly not seen {known['unseen']}. {known['warning']}"
+    )
+    return (
+        "PhysioNet/CinC Challenge 2019, public training sets A and B (Reyna et al., Crit Care Med 48:210-217, 2020; "
+        "data set doi 10.13026/v64v-d857, CC BY 4.0). Split by stay, in strata of hospital and septic or not:\n\n"
+        f"{parts}\n\n{unseen} They have {data['rows']} hours, {data['positive_rows']} of them positive, and "
+        f"{data['septic_stays']} are septic."
+    )
+
+
+def _figures(found: dict[str, Any]) -> str:
+    views = found["views"]
+    boot = found["bootstrap"]
+    rows = [
+        (label, *(figure_text(name, view["overall"][name]) for view in views.values()))
+        for name, label in FIGURE_LABELS.items()
+    ]
+    shown = [
+        f"*{_words(name)}*: {', '.join(map(_words, view['vital_signs']))}"
+        + (f"; hidden: {', '.join(map(_words, view['hidden']))}" if view["hidden"] else "")
+        for name, view in views.items()
+    ]
+    return (
+        f"In brackets 95 % intervals: {boot['rounds']} bootstrap rounds over stays. The time-adjusted AUROC compares "
+        "hours of the same age of stay only; knowing the hour alone has 0.5. What the model sees: "
+        f"{'; '.join(shown)}.\n\n{_table(('figure', *map(_words, views)), rows)}"
+    )
+
+
+def _groups(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            _words(view_name),
+            f"{by}: {name}",
+            f"{group['stays']} / {group['septic_stays']}",
+            *(figure_text(each, group["figures"][each]) for each in _GROUPED),
+        )
+        for view_name, view in found["views"].items()
+        for by, groups in view["by"].items()
+        for name, group in groups.items()
+    ]
+    return _table(("inputs", "group", "stays / septic", *(FIGURE_LABELS[each] for each in _GROUPED)), rows)
+
+
+def _baselines(found: dict[str, Any]) -> str:
+    parts = []
+    for view_name, view in found["views"].items():
+        model = {"figures": view["overall"], "compared": view["compared"]}
+        rows = [
+            (
+                BASELINE_LABELS.get(name, name),
+                *(figure_text(each, entry["figures"][each]) for each in _COMPARED),
+                *(_compared(entry["compared"][rule]) for rule in ("episodes", "alerts_every_6_hours")),
+            )
+            for name, entry in ({found["model"]["name"]: model} | view["baselines"]).items()
+        ]
+        headings = ("", *(FIGURE_LABELS[each] for each in _COMPARED), "episodes", "alerts every 6 h")
+        parts.append(f"### {_words(view_name)}\n\n{_table(headings, rows)}")
+    return f"{_BESIDE}\n\n" + "\n\n".join(parts)
+
+
+def _compared(at: dict[str, Any]) -> str:
+    if not at["reached"]:
+        return "-"
+    names = ("septic_alerted", "ppv_episode", "episodes_per_patient_day")
+    return " / ".join(amount(name, at["figures"][name]["value"]) for name in names)
+
+
+def _alarms(found: dict[str, Any]) -> str:
+    policy, parts = found["policy"], []
+    for view_name, view in found["views"].items():
+        spans = [view["alarms"][span] for span in SPAN_LABELS]
+        rows = [
+            (label, *(figure_text(name, figures[name]) for figures in spans)) for name, label in ALARM_LABELS.items()
+        ]
+        parts.append(f"### {_words(view_name)}\n\n{_table(('figure', *SPAN_LABELS.values()), rows)}")
+    first = next(iter(found["views"].values()))
+    rows = [
+        (text, str(at["burden"]), f"{at['raise_threshold']:.4f}", *(figure_text(n, at["figures"][n]) for n in _BURDEN))
+        for span, text in SPAN_LABELS.items()
+        for at in first["alarms_at_burden"][span]
+        if at["reached"]
+    ]
+    headings = (
+        *("hours", "episodes a patient-day", "raised at", "septic stays alerted", "6 h early", "PPV per episode"),
+        *("other stays alerted", "lead in hours, median"),
+    )
+    return (
+        f"Policy {policy['name']} {policy['version']}: raised at a risk of {policy['raise_threshold']}, resolved below "
+        f"{policy['resolve_threshold']}. A septic stay counts as alerted when an alert is open at some hour from 12 "
+        "before its onset to 3 after; later hours are not counted. In the first 48 hours, stays whose window the limit "
+        "cuts before the onset are left out.\n\n"
+        + "\n\n".join(parts)
+        + f"\n\n### Other thresholds\n\n{_table(headings, rows)}"
+    )
+
+
+def _checks(found: dict[str, Any]) -> str:
+    rows = []
+    for name, view in found["views"].items():
+        health, start = view["health"], view["cold_start"]
+        rows.append(
+            (
+                _words(name),
+                f"{health['odds_ratio']:.2f}, at most {health['largest_odds_ratio']:.2f}",
+                f"{health['largest_risk']:.4f}",
+                f"{health['largest_odds_of_raise_threshold']:.2f}",
+                str(health["alerts"]),
+                *(figure_text("auroc", start[each]) for each in ("state_kept", "state_emptied", "loss")),
+            )
+        )
+    headings = (
+        *("inputs", "health: odds of day 14 over day 1", "largest risk", "its odds over the raise threshold's"),
+        *("alerts", "time-adjusted AUROC, state kept", "state emptied", "loss"),
+    )
+    first = next(iter(found["views"].values()))["health"]
+    return (
+        f"{first['stays']} made-up stays of healthy people, {first['days']} days each, joined at hours from the first "
+        "to the eighth day of a stay; and real stays whose state is emptied at a random hour, judged on the same later "
+        f"rows.\n\n{_table(headings, rows)}"
+    )
+
+
+def _reproduction(manifest: Manifest) -> str:
+    training = manifest.training
+    libraries = ", ".join(f"{name} {version}" for name, version in training.get("libraries", {}).items())
+    return (
+        "```\n"
+        f"sepsis-monitor train DATA --out MODEL --name {manifest.name} --version {manifest.version}\n"
+        "python -m models.boosting DATA BOOSTING   # a baseline; needs the dependency group `evaluation`\n"
+        "python -m monitor.model_card MODEL DATA --lightgbm BOOSTING --out MODEL\n"
+        "```\n\n"
+        f"DATA has sha256 `{training.get('data_sha256', 'unknown')}`; seed {training.get('seed', 'unknown')}; "
+        f"{libraries or 'libraries unknown'}. The whole configuration is in `manifest.json`."
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
