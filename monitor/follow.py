@@ -1,7 +1,7 @@
 """Followers of topics: read all partitions in one place, with no group to join and none to leave behind.
 
 A follower assigns the partitions to itself. It starts at once, needs no rebalance, and a killed one leaves no member
-that the broker waits for. With a group's name it keeps its positions there, so that the next one reads on.
+that the broker waits for. It keeps no place: for that, and to share a topic, there is `monitor.group_follower`.
 """
 
 from __future__ import annotations
@@ -14,38 +14,35 @@ from typing import Any, Literal
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
-from kafka.structs import OffsetAndMetadata
 
 from agents.messages import AlertEvent
 from monitor.errors import Failure
 
-__all__ = ["AlertFilter", "Follower", "Tail", "TopicReader", "assign", "ends"]
+__all__ = ["POLL_MS", "AlertFilter", "Follower", "Tail", "TopicReader", "assign", "ends", "partitions_of"]
 
-_POLL_MS = 200
+POLL_MS = 200
 _REMEMBERED_IDS = 100_000  # events; a repeat comes within minutes of the first, after a worker's restart
+
+
+def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Return the partitions of a topic; raises Failure when it does not exist."""
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        msg = f"there is no topic {topic}: `sepsis-monitor topics create` makes it, and topics.prefix may differ"
+        raise Failure(msg)
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
 def assign(
     consumer: KafkaConsumer, topics: Sequence[str], start: Literal["beginning", "now"] = "beginning"
 ) -> dict[TopicPartition, int]:
-    """Give the consumer all partitions of the topics and return its positions.
+    """Give the consumer all partitions of the topics, from `start` on, and return its positions.
 
-    A partition for which the consumer's group has a committed offset is read on from there; `start` is for the others.
     Raises Failure when a topic does not exist.
     """
-    partitions = []
-    for topic in topics:
-        numbers = consumer.partitions_for_topic(topic)
-        if not numbers:
-            msg = f"there is no topic {topic}: `sepsis-monitor topics create` makes it, and topics.prefix may differ"
-            raise Failure(msg)
-        partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
+    partitions = [partition for topic in topics for partition in partitions_of(consumer, topic)]
     consumer.assign(partitions)
-    fresh = partitions
-    if consumer.config["group_id"] is not None:
-        fresh = [partition for partition in partitions if consumer.committed(partition) is None]
-    if fresh:
-        (consumer.seek_to_beginning if start == "beginning" else consumer.seek_to_end)(*fresh)
+    (consumer.seek_to_beginning if start == "beginning" else consumer.seek_to_end)(*partitions)
     return {partition: consumer.position(partition) for partition in partitions}
 
 
@@ -69,7 +66,7 @@ class Follower:
         Ends when `stop` is set, and, where `until` is given, when every partition has been read up to it.
         """
         while not stop.is_set() and not (until is not None and self.reached(until)):
-            polled = self._consumer.poll(timeout_ms=_POLL_MS)
+            polled = self._consumer.poll(timeout_ms=POLL_MS)
             records = [record for batch in polled.values() for record in batch]
             if until is not None and not records:
                 # The last offsets may belong to no record (a transaction's end): only the consumer knows of those.
@@ -82,8 +79,11 @@ class Follower:
         self.positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
 
     def commit(self) -> None:
-        """Keep in the consumer's group what is done, so that the next follower of the group goes on after it."""
-        self._consumer.commit({p: OffsetAndMetadata(offset, "", -1) for p, offset in self.positions.items()})
+        """Do nothing: a follower without a group keeps no place."""
+
+    def ends(self) -> dict[TopicPartition, int]:
+        """Return the offset after the last record of each partition, as of now."""
+        return ends(self._consumer)
 
     def reached(self, until: Mapping[TopicPartition, int]) -> bool:
         """Return whether everything before `until` has been read."""

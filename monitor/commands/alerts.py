@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_type_hints
 
 import click
-from kafka.errors import KafkaError
+from kafka import KafkaConsumer
+from kafka.errors import FencedInstanceIdError, KafkaError
 
 from agents.messages import AlertEvent
 from agents.topics import Topics
@@ -15,8 +18,10 @@ from monitor import clients
 from monitor.alert_lines import alert_line
 from monitor.brokers import open_broker
 from monitor.errors import Failure
-from monitor.follow import AlertFilter, Follower, Tail, assign, ends
+from monitor.follow import AlertFilter, Follower, Tail, assign
+from monitor.group_follower import GroupFollower, member_options
 from monitor.invocation import Invocation, pass_invocation
+from monitor.settings import Settings
 from monitor.signals import stop_requested
 
 __all__ = ["command"]
@@ -30,14 +35,14 @@ def _choice(field: str) -> click.Choice[str]:
 
 @click.command(name="alerts")
 @click.option("--follow", is_flag=True, help="Wait for more at the end of the topic; else stop there.")
-@click.option("--group", metavar="NAME", help="Keep the place under this consumer group's name, and read on from it.")
+@click.option("--group", metavar="NAME", help="Share the alerts with the other followers of this consumer group.")
 @click.option(
     "--from",
     "start",
     type=click.Choice(["beginning", "now"]),
     default="beginning",
     show_default=True,
-    help="Where to start when no place is kept.",
+    help="Where to start; with --group, only where the group has no place yet.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event as received, one JSON object a line.")
 @click.option("--kind", "kinds", type=_choice("kind"), multiple=True, help="Only this kind; may be repeated.")
@@ -59,21 +64,28 @@ def command(
 ) -> None:
     """Print alert events, as they come or as they came.
 
-    An event that was published twice is printed once. With --group, an event counts as delivered when it has been
-    printed: whoever follows under the same name later goes on after it. Ctrl-C and SIGTERM end the command with
-    exit code 0.
+    An event that was published twice is printed once. Ctrl-C and SIGTERM end the command with exit code 0, and so
+    does the end of whatever reads its output.
+
+    With --group, the followers of one name share the topic's partitions, and each event is printed by one of them. It
+    counts as delivered when it has been printed: whoever follows under that name later goes on after it. A follower
+    that dies is replaced within ten seconds, and its last events may then be printed again. On the embedded local
+    broker only one follower a group works: a second one takes the first one's place.
 
     Example: sepsis-monitor alerts --follow --from now --kind sepsis_risk
     """
     settings = invocation.settings()
     wanted = AlertFilter(frozenset(kinds), frozenset(units), frozenset(priorities))
+    tail = Tail()
     with stop_requested() as stop, open_broker(settings) as bootstrap:
-        consumer = clients.consumer(settings.kafka, bootstrap, group_id=group, enable_auto_commit=False)
+        consumer = clients.consumer(settings.kafka, bootstrap, **_membership(settings, group))
         try:
-            follower = Follower(consumer, assign(consumer, [Topics(settings.topics.prefix).alert_events], start))
-            until = None if follow else ends(consumer)
-            tail = Tail()
-            _print_events(follower, tail, wanted, stop, until, as_json=as_json, most=most, keep=group is not None)
+            follower = _follower(consumer, Topics(settings.topics.prefix).alert_events, group, start)
+            until = None if follow else follower.ends()
+            _print_events(follower, tail, wanted, stop, until, as_json=as_json, most=most)
+        except FencedInstanceIdError as error:
+            msg = f"another follower of the group {group} has taken the place of this one; give it a --group of its own"
+            raise Failure(msg) from error
         except KafkaError as error:
             msg = f"reading alerts from {bootstrap} failed: {error}"
             raise Failure(msg) from error
@@ -83,8 +95,23 @@ def command(
         click.echo(f"sepsis-monitor: {tail.unreadable} records in the topic are not alert events", err=True)
 
 
+def _membership(settings: Settings, group: str | None) -> dict[str, Any]:
+    """Return the consumer's options; the embedded local broker never gives up a dead member of a group."""
+    if group is None:
+        return {}
+    return member_options(group, sole=settings.kafka.bootstrap_servers is None and settings.broker.engine == "embedded")
+
+
+def _follower(
+    consumer: KafkaConsumer, topic: str, group: str | None, start: Literal["beginning", "now"]
+) -> Follower | GroupFollower:
+    if group is None:
+        return Follower(consumer, assign(consumer, [topic], start))
+    return GroupFollower(consumer, topic, start)
+
+
 def _print_events(
-    follower: Follower,
+    follower: Follower | GroupFollower,
     tail: Tail,
     wanted: AlertFilter,
     stop: threading.Event,
@@ -92,7 +119,6 @@ def _print_events(
     *,
     as_json: bool,
     most: int | None,
-    keep: bool,
 ) -> None:
     """Print what comes, and keep the place after each batch that has been printed."""
     printed = 0
@@ -100,15 +126,25 @@ def _print_events(
         for record in records:
             event = tail.fresh(record.value)
             if event is not None and wanted.admits(event):
-                click.echo(_one_line(record.value) if as_json else alert_line(event))  # flushes
+                if not _printed(_one_line(record.value) if as_json else alert_line(event)):
+                    return  # nobody knows what of the batch has been read: it comes again
                 printed += 1
             follower.done(record)
             if stop.is_set() or printed == most:
                 break
-        if keep:
-            follower.commit()
+        follower.commit()
         if printed == most:
             return
+
+
+def _printed(line: str) -> bool:
+    """Print a line at once; return False where whoever read the output has gone, as `head` does when it has enough."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter fails to flush at its end
+        return False
+    return True
 
 
 def _one_line(value: bytes) -> str:

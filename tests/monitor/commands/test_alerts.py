@@ -81,6 +81,19 @@ def test_a_group_reads_on_after_what_it_has_printed(settings: Settings) -> None:
     assert len(printed(settings, "--json", "--group", "other")) == 5
 
 
+def test_a_reader_that_has_enough_ends_the_command_with_success_and_without_a_word(settings: Settings) -> None:
+    publish(settings, [alert(event_id=f"event-{number}") for number in range(2000)])
+    process = command(settings, "--json", "--follow")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert [json.loads(line)["event_id"] for line in lines] == ["event-0", "event-1", "event-2"]
+    process.stdout.close()
+    assert process.wait(SECONDS) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_following_with_success(settings: Settings, number: signal.Signals) -> None:
     publish(settings, [alert()])
