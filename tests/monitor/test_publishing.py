@@ -86,7 +86,7 @@ class Ward:
                 self.seen[event["patient_id"]].append(event.get("type", "observed"))
                 follower.done(record)
             self.halt.wait(0.05)
-            follower.commit()
+            consumer.commit()
         consumer.close()
 
 
