@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-__all__ = ["SHIPPED_POLICY", "Policy", "PolicyError", "load_policy"]
+from models.stay_model import StayModel
+
+__all__ = ["SHIPPED_POLICY", "Policy", "PolicyError", "chosen_for", "load_policy", "mismatch"]
 
 SHIPPED_POLICY = "pager"
 _Probability = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
@@ -54,17 +56,36 @@ def load_policy(source: str | Path | None = None) -> Policy:
         try:
             raw = Path(source).read_bytes()
         except OSError as error:
-            msg = f"the policy file cannot be read: {error.strerror}; give an existing TOML file as policy.file"
+            msg = f"the policy file {source} cannot be read: {error.strerror}; give an existing TOML file as policy.file"
             raise PolicyError(msg) from error
+    where = f"the policy file {source or SHIPPED_POLICY} is not valid"
     try:
         said = msgspec.convert(tomllib.loads(raw.decode()), _File)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        msg = f"the policy file is not valid: {error}"
+        msg = f"{where}: {error}"
         raise PolicyError(msg) from error
     if said.resolve_threshold > said.raise_threshold:
-        msg = "the policy file is not valid: resolve_threshold must not be above raise_threshold"
+        msg = f"{where}: resolve_threshold must not be above raise_threshold"
         raise PolicyError(msg)
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
     return Policy(
         said.name, said.version, digest, said.raise_threshold, said.resolve_threshold, said.priority, said.model
+    )
+
+
+def chosen_for(policy: Policy, model: StayModel) -> bool:
+    """Return whether the policy's thresholds were chosen on this model's risks, by its name and version."""
+    return policy.model == f"{model.name} {model.version}"
+
+
+def mismatch(policy: Policy, model: StayModel) -> str | None:
+    """Return a sentence on a policy that was chosen for another model, and what to do; None where it was for this."""
+    if chosen_for(policy, model):
+        return None
+    own = model.manifest.thresholds
+    return (
+        f"the policy {policy.name} {policy.version} was chosen for the model {policy.model}, not for {model.name} "
+        f"{model.version}: at its thresholds this model may alert far too often or hardly ever; name a policy file "
+        f"made for this model as policy.file (its manifest has raise_threshold = {own.pager_raise}, "
+        f"resolve_threshold = {own.pager_resolve})"
     )

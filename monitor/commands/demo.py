@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from agents.policy import PolicyError, load_policy
+from agents.policy import PolicyError, load_policy, mismatch
+from models.artifact import ArtifactError, load_model
 from models.cohort import Cohort, CohortError, read_cohort
 from monitor.demo import DemoOptions, run_demo
 from monitor.demo_result import DemoResult, summary_rows
@@ -84,15 +85,18 @@ def command(
     level = invocation.overrides.get("log.level") or ("error" if live else "warning")
     overrides = {"log.level": level, "broker.engine": engine, "model.name": model, "policy.file": policy}
     settings = invocation.settings(overrides)
-    with failing_on(PolicyError):
-        threshold = load_policy(settings.policy.file).raise_threshold
+    with failing_on(ArtifactError, PolicyError):
+        rules = load_policy(settings.policy.file)
+        foreign = mismatch(rules, load_model(settings.model.name))
+    if foreign is not None:
+        click.echo(f"sepsis-monitor: {foreign}", err=True)
     cohort = _stays(data)
     show: SilentShow
     if once:
         speed, alerts_file, show = speed or 0.0, alerts_file or _ALERTS_FILE, SilentShow()
     else:
         speed = _default_speed(cohort, stays) if speed is None else speed
-        show = LiveShow(threshold) if live else PlainShow()
+        show = LiveShow(rules.raise_threshold) if live else PlainShow()
     options = DemoOptions(ReplayOptions(stays=stays, seed=seed), workers, speed, alerts_file)
     with stop_requested() as stop:
         with show:

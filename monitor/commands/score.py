@@ -15,7 +15,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agents.policy import Policy, PolicyError, load_policy
+from agents.policy import Policy, PolicyError, load_policy, mismatch
 from models.artifact import ArtifactError, load_model
 from models.cohort import Cohort, CohortError, read_cohort
 from models.scoring import Scored, score_cohort
@@ -71,6 +71,9 @@ def command(
         loaded = load_model(model or settings.model.name)
         rules = load_policy(policy or settings.policy.file)
         cohort = read_cohort(file)
+    foreign = mismatch(rules, loaded)
+    if foreign is not None:
+        click.echo(f"sepsis-monitor: {foreign}", err=True)
     began = time.monotonic()
     with _progress(cohort.n_rows, shown=not as_json) as progress:
         scored = score_cohort(loaded, cohort, progress, vitals=vitals, hide=hide or frozenset())

@@ -8,7 +8,7 @@ import click
 import structlog
 
 from agents.decoding import Limits
-from agents.policy import Policy, PolicyError, load_policy
+from agents.policy import Policy, PolicyError, load_policy, mismatch
 from agents.security import KafkaSecurity
 from agents.topics import Topics, topic_specs
 from agents.worker import Worker, WorkerConfig
@@ -92,6 +92,9 @@ def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -
         model=f"{model.name} {model.version} {model.digest}",
         policy=f"{policy.name} {policy.version} {policy.digest}",
     )
+    foreign = mismatch(policy, model)
+    if foreign is not None:
+        _log.warning("policy_of_another_model", meaning=foreign)
     try:
         return worker.run()
     finally:

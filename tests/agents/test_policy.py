@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.policy import PolicyError, load_policy
+from agents.policy import PolicyError, chosen_for, load_policy, mismatch
+from models.artifact import load_model, untrained_model
 
 GOOD = """
 name = "night"
@@ -55,12 +56,27 @@ def test_a_file_is_taken_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, text: str | bytes, named: str) -> None:
-    with pytest.raises(PolicyError, match=named):
-        load_policy(written(tmp_path, text))
+    path = written(tmp_path, text)
+    with pytest.raises(PolicyError, match=named) as refused:
+        load_policy(path)
+    assert str(path) in str(refused.value)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"policy\.file"):
+    with pytest.raises(PolicyError, match=r"none\.toml cannot be read.*policy\.file"):
         load_policy(tmp_path / "none.toml")
     with pytest.raises(PolicyError, match=r"policy\.file"):
         load_policy(tmp_path)
+
+
+def test_a_policy_belongs_to_the_model_and_version_that_it_names(tmp_path: Path) -> None:
+    shipped, other = load_model("bedside"), untrained_model(seed=1)
+    assert chosen_for(load_policy(), shipped)
+    assert mismatch(load_policy(), shipped) is None
+    assert not chosen_for(load_policy(), other)
+    said = mismatch(load_policy(), other)
+    assert said is not None
+    for named in ("pager 1.0.0", "bedside 1.0.0", f"{other.name} {other.version}", "policy.file"):
+        assert named in said
+    assert f"raise_threshold = {other.manifest.thresholds.pager_raise}" in said
+    assert not chosen_for(load_policy(written(tmp_path, GOOD.replace("1.0.0", "1.1.0"))), shipped)

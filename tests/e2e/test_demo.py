@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from agents.messages import AlertEvent
 from models.artifact import Description, save_model, untrained_model
+from monitor.cli import main
 from tests.waiting import until
 
 STAYS, HOURS, SEPTIC = 20, 24, 4
@@ -98,6 +100,7 @@ def run_once(environment: dict[str, str], *arguments: str) -> dict[str, object]:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert "the topics hold" not in done.stderr
+    assert "was chosen for" not in done.stderr
     result: dict[str, object] = json.loads(done.stdout)
     return result
 
@@ -133,6 +136,16 @@ def test_once_gives_one_object_that_agrees_with_the_alerts_whatever_the_workers(
     assert sorted(decided[1], key=str) == sorted(decided[2], key=str)
     assert {field for event in events[1] for field in event} == set(AlertEvent.__struct_fields__)
     assert leftovers(tmp_path) == []
+
+
+def test_a_policy_that_was_chosen_for_another_model_is_said(chosen: list[str], tmp_path: Path) -> None:
+    model = chosen[chosen.index("--model") + 1]
+    (tmp_path / "empty.parquet").touch()  # the demo ends there, before anything is started
+    result = CliRunner().invoke(main, ["demo", "--model", model, "--data", str(tmp_path / "empty.parquet")])
+    assert result.exit_code == 1
+    told, failure = result.stderr.splitlines()
+    assert "was chosen for the model bedside 1.0.0, not for" in told
+    assert "empty.parquet" in failure
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -32,7 +32,7 @@ def score(out: Path, *arguments: str, file: Path = DEMO) -> pl.DataFrame:
 def policy_file(folder: Path, raise_at: float, resolve_at: float) -> Path:
     path = folder / "policy.toml"
     path.write_text(
-        f'name = "test"\nversion = "1"\nmodel = "bedside"\n'
+        f'name = "test"\nversion = "1"\nmodel = "bedside 1.0.0"\n'
         f"raise_threshold = {raise_at}\nresolve_threshold = {resolve_at}\n"
     )
     return path
@@ -88,6 +88,17 @@ def test_the_summary_for_programs(tmp_path: Path) -> None:
     assert summary["flagged_rows"] == table["flag"].sum()
     assert summary["model"]["digest"] == load_model("bedside").digest
     assert summary["policy"]["digest"] == load_policy().digest
+
+
+def test_a_policy_that_was_chosen_for_another_model_is_said(tmp_path: Path) -> None:
+    arguments = ["score", str(DEMO), "--out", str(tmp_path / "out.parquet"), "--json"]
+    assert CliRunner().invoke(main, arguments).stderr == ""
+    policy = policy_file(tmp_path, 0.02, 0.015)
+    policy.write_text(policy.read_text().replace("bedside 1.0.0", "bedside 2.0.0"))
+    result = CliRunner().invoke(main, [*arguments, "--policy", str(policy)])
+    assert result.exit_code == 0
+    assert "was chosen for the model bedside 2.0.0, not for bedside 1.0.0" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,9 @@ def test_a_worker_becomes_ready_counts_what_it_does_and_ends_cleanly(served: Ser
     assert served.process.wait(30) == Exit.DRAINED
     log = served.errors.read_text()
     assert PATIENT not in text + log
-    assert [json.loads(line) for line in log.splitlines()], "every line is JSON"
+    told = [json.loads(line) for line in log.splitlines()]  # every line is JSON
+    (foreign,) = (line["meaning"] for line in told if line["event"] == "policy_of_another_model")
+    assert "chosen for the model bedside 1.0.0, not for tiny 0.1.0" in foreign
     assert find_running(served.broker_dir) is None
 
 
@@ -157,7 +159,7 @@ def test_a_worker_works_on_a_cluster_that_wants_a_password_over_tls(tmp_path: Pa
     ("options", "expected"),
     [
         (["--model", "no-such-model"], "no-such-model"),
-        (["--policy", "no-such-policy.toml"], "the policy file cannot be read"),
+        (["--policy", "no-such-policy.toml"], "the policy file no-such-policy.toml cannot be read"),
         (["--instance", "a worker"], "worker.instance (command line)"),
     ],
 )
