@@ -23,7 +23,7 @@ from models.laboratory import Laboratory, read_laboratory
 from models.release import release
 from models.split import Split, split
 from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
-from monitor.errors import failing_on
+from monitor.errors import Failure, failing_on
 
 if TYPE_CHECKING:
     from models.stay_model import StayModel
@@ -45,6 +45,7 @@ _LIBRARIES = ("torch", "numpy", "polars")
 @click.option("--name", default="bedside", show_default=True, help="Name of the model.")
 @click.option("--version", default="1.0.0", show_default=True, help="Version of the model.")
 @click.option("--restart", is_flag=True, help="Start anew where an interrupted run left a checkpoint.")
+@click.option("--overwrite", is_flag=True, help="Replace the model that the folder holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(
     *,
@@ -55,16 +56,21 @@ def command(
     name: str,
     version: str,
     restart: bool,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Train on the stays of FILE, calibrate, choose thresholds, test, and write the artefact into a folder.
 
     FILE is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019 with SepsisLabel, or a folder of its
     .psv files. Its stays are split by a fixed seed; the test part is used for the reported figures only. A run that is
-    interrupted goes on where it was when the command is given again.
+    interrupted goes on where it was when the command is given again. A folder that holds a model is left as it is,
+    unless --overwrite is given.
 
     Example: sepsis-monitor train p19.parquet --out my-model
     """
+    if (out / "manifest.json").exists() and not overwrite:
+        msg = f"{out} holds a model already; name another folder with --out, or give --overwrite to replace the model"
+        raise Failure(msg)
     with failing_on(ArtifactError, CalibrationError, CohortError, TrainingConfigError):
         settings = load_training_config(config)
         if seed is not None:

@@ -80,6 +80,21 @@ def test_a_file_becomes_an_artefact(tmp_path: Path, small_config: Path) -> None:
     assert figures["hours_only"]["auroc_time_adjusted"]["value"] == 0.5
 
 
+def test_a_folder_that_holds_a_model_is_left_as_it_is_unless_told_otherwise(tmp_path: Path) -> None:
+    data, out = write(made_up_cohort(0, stays=30, longest=5), tmp_path / "stays.parquet"), tmp_path / "model"
+    out.mkdir()
+    (out / "manifest.json").write_text("{}")
+    arguments = ["train", str(data), "--out", str(out)]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "holds a model already" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert [path.name for path in out.iterdir()] == ["manifest.json"]
+    # With the flag it goes on to what it needs next.
+    result = CliRunner().invoke(main, [*arguments, "--overwrite", "--config", str(tmp_path / "none.toml")])
+    assert "none.toml" in result.stderr
+
+
 def test_failures_are_one_line(tmp_path: Path) -> None:
     cohort = made_up_cohort(0, stays=30, longest=5)
     data = write(cohort, tmp_path / "stays.parquet")
