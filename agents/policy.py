@@ -56,7 +56,7 @@ def load_policy(source: str | Path | None = None) -> Policy:
         try:
             raw = Path(source).read_bytes()
         except OSError as error:
-            msg = f"the policy file {source} cannot be read: {error.strerror}; give an existing TOML file as policy.file"
+            msg = f"the policy file {source} cannot be read: {error.strerror}; name an existing one as policy.file"
             raise PolicyError(msg) from error
     where = f"the policy file {source or SHIPPED_POLICY} is not valid"
     try:
