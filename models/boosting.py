@@ -5,7 +5,7 @@
 DATA is the challenge's table (see `cohort.read_cohort`). The stays of its training part (see `split`) train, those of
 its validation part stop the training; OUT is a folder for six models in LightGBM's own text format: with all vital
 signs, with three, and without admission details, each without the clock and with it. LightGBM is not among the
-program's dependencies: install the group `evaluation`.
+program's dependencies: install the group `train`.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _lightgbm() -> ModuleType:
     try:
         import lightgbm  # noqa: PLC0415  (an optional dependency)
     except ImportError as error:
-        msg = "LightGBM is not installed; the dependency group `evaluation` has it."
+        msg = "LightGBM is not installed; the dependency group `train` has it."
         raise BoostingError(msg) from error
     return lightgbm
 

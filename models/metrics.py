@@ -1,11 +1,9 @@
-"""How good hourly risks are: discrimination, the challenge's utility, calibration, and their 95 % intervals.
+"""How well hourly risks discriminate, and the challenge's utility of flags: plain, one figure at a time.
 
-All take rows as arrays (R) and may weight them; a bootstrap over stays is then a matter of whole-number weights.
+All take rows as arrays (R) and may weight them. `evaluation` gives the same figures with intervals over stays.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +12,6 @@ __all__ = [
     "auprc",
     "auroc",
     "best_utility_threshold",
-    "bootstrap_interval",
-    "brier",
-    "expected_calibration_error",
     "normalised_utility",
     "utility_rows",
 ]
@@ -71,21 +66,6 @@ def auprc(scores: F64, labels: Integers, *, weights: NDArray[np.floating] | None
     return float((np.diff(found, prepend=0) * precision).sum() / total)
 
 
-def brier(risks: F64, labels: Integers, *, weights: NDArray[np.floating] | None = None) -> float:
-    """Return the mean squared difference between risk and label (Brier, Mon Weather Rev 78:1, 1950)."""
-    return float(np.average((risks - labels) ** 2, weights=weights))
-
-
-def expected_calibration_error(
-    risks: F64, labels: Integers, bins: int = 20, *, weights: NDArray[np.floating] | None = None
-) -> float:
-    """Return the mean difference between mean risk and share of positives over bins of equally many rows."""
-    weight = np.ones(len(risks)) if weights is None else weights
-    order = np.argsort(risks, kind="stable")
-    over = (weight * (risks - labels))[order]
-    return float(sum(abs(part.sum()) for part in np.array_split(over, bins)) / weight.sum())
-
-
 def utility_rows(labels: Integers, offsets: Integers) -> tuple[F64, F64, F64]:
     """Return the official utility of each row when flagged, when not flagged, and under the best possible flags (R).
 
@@ -129,21 +109,3 @@ def best_utility_threshold(risks: F64, labels: Integers, offsets: Integers) -> f
     gain = np.cumsum((flagged - unflagged)[order])
     ends = np.flatnonzero(np.diff(risks[order], append=-np.inf) != 0)
     return float(risks[order][ends[np.argmax(gain[ends])]])
-
-
-def bootstrap_interval(
-    metric: Callable[[F64], float], lengths: Integers, *, seed: int, rounds: int = 200
-) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 percentiles of a metric over resampled stays.
-
-    `metric` takes row weights (R): how often the row's stay was drawn. Rows of a stay go together, because they are
-    not independent. Lengths (S) are the rows of each stay.
-    """
-    rng = np.random.default_rng(seed)
-    n = len(lengths)
-    drawn = []
-    for _ in range(rounds):
-        times = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
-        drawn.append(metric(np.repeat(times, lengths)))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)

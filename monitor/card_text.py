@@ -227,7 +227,7 @@ def _reproduction(manifest: Manifest) -> str:
     return (
         "```\n"
         f"sepsis-monitor train DATA --out MODEL --name {manifest.name} --version {manifest.version}\n"
-        "python -m models.boosting DATA BOOSTING   # a baseline; needs the dependency group `evaluation`\n"
+        "python -m models.boosting DATA BOOSTING   # a baseline; needs the dependency group `train`\n"
         "python -m monitor.model_card MODEL DATA --lightgbm BOOSTING --out MODEL\n"
         "```\n\n"
         f"DATA has sha256 `{training.get('data_sha256', 'unknown')}`; seed {training.get('seed', 'unknown')}; "

@@ -13,7 +13,7 @@ from models.metrics import auroc
 from models.split import split
 from tests.models.stays import made_up_cohort
 
-pytest.importorskip("lightgbm", reason="the dependency group `evaluation` is not installed")
+pytest.importorskip("lightgbm", reason="the dependency group `train` is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import pytest
 
 from models.cohort import Cohort
 from models.evaluation import FIRST_HOURS, evaluate, hours_only, judge
-from models.metrics import auprc, auroc, bootstrap_interval, normalised_utility
+from models.metrics import auprc, auroc, normalised_utility
 from models.onset import onset_steps
 from models.resampling import Resamples
+from tests.models.plain import bootstrap_interval
 from tests.models.stays import made_up_cohort
 
 

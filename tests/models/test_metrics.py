@@ -14,9 +14,6 @@ from models.metrics import (
     auprc,
     auroc,
     best_utility_threshold,
-    bootstrap_interval,
-    brier,
-    expected_calibration_error,
     normalised_utility,
     utility_rows,
 )
@@ -108,7 +105,7 @@ def test_weights_are_repeated_rows() -> None:
     weights = np.random.default_rng(0).integers(0, 4, len(labels))
     repeated = np.repeat(np.arange(len(labels)), weights)
     weight = weights.astype(np.float64)
-    for metric in (auroc, auprc, brier):
+    for metric in (auroc, auprc):
         expected = metric(scores[repeated], labels[repeated])
         assert metric(scores, labels, weights=weight) == pytest.approx(expected, abs=1e-12)
 
@@ -145,26 +142,6 @@ def test_the_best_threshold_is_the_best_of_all(seed: int) -> None:
     best = max(normalised_utility(labels, offsets, scores >= cut) for cut in set(scores.tolist()))
     found = best_utility_threshold(scores, labels, offsets)
     assert normalised_utility(labels, offsets, scores >= found) == pytest.approx(best, abs=1e-12)
-
-
-def test_brier_and_calibration_error_by_hand() -> None:
-    risks, labels = np.array([0.1, 0.2, 0.7, 0.8]), np.array([0, 1, 1, 1])
-    assert brier(risks, labels) == pytest.approx((0.01 + 0.64 + 0.09 + 0.04) / 4)
-    assert expected_calibration_error(risks, labels, bins=2) == pytest.approx((0.35 + 0.25) / 2)
-    assert expected_calibration_error(np.full(10, 0.3), np.array([1] * 3 + [0] * 7), bins=1) == pytest.approx(0)
-
-
-def test_the_interval_covers_and_is_repeatable() -> None:
-    lengths = np.full(200, 5)
-    rows = np.random.default_rng(1).normal(2.0, 1.0, 1000)
-
-    def mean(weights: F64) -> float:
-        return float(np.average(rows, weights=weights))
-
-    low, high = bootstrap_interval(mean, lengths, seed=1)
-    assert low < rows.mean() < high
-    assert high - low < 0.3
-    assert (low, high) == bootstrap_interval(mean, lengths, seed=1)
 
 
 def test_without_positives_there_is_no_figure() -> None:

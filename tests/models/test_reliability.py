@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from models.calibration import fit_calibration
-from models.metrics import brier, expected_calibration_error
 from models.reliability import calibration_figures, reliability_curve
 from models.resampling import Figure, Resamples
+from tests.models.plain import brier, expected_calibration_error
 
 F64 = NDArray[np.float64]
 STAYS, HOURS = 600, 20

@@ -1,4 +1,4 @@
-"""The bootstrap over stays: sums by one product equal round by round, and its intervals are those of `metrics`."""
+"""The bootstrap over stays: sums by one product equal round by round, and its intervals are those of the plain one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.metrics import bootstrap_interval
 from models.resampling import Figure, Resamples
+from tests.models.plain import bootstrap_interval
 
 
 def test_sums_are_those_of_the_drawn_stays() -> None:
