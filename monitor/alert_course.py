@@ -17,7 +17,7 @@ from models.stay_model import StayModel
 
 __all__ = ["alert_course", "at_threshold", "policy_for", "threshold_for"]
 
-_HALVINGS = 14
+_HALVINGS = 10
 
 
 def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:

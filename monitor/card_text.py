@@ -19,6 +19,7 @@ from monitor.evaluation_tables import (
 __all__ = ["PICTURE_FOLDER", "card_text"]
 
 PICTURE_FOLDER = "pictures"
+_CLOCK = "stay_hours"  # the feature that only a model with the clock has
 
 _COMPARED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "auprc", "auroc_per_stay", "utility", "ece")
 _GROUPED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "utility", "calibration_intercept", "ece")
@@ -58,11 +59,11 @@ _LIMITS = """\
 
 def card_text(found: dict[str, Any], manifest: Manifest) -> str:
     """Return the card as Markdown."""
-    model = found["model"]
+    model = found["shipped"]
     sections = [
         f"# Model card: {model['name']} {model['version']}",
         f"`{model['digest']}`\n\nWritten by `python -m monitor.model_card` from the evaluation in `evaluation.json`.",
-        "## Intended use\n\n" + (_COMPARISON_USE if model["name"] == "challenge" else _USE),
+        "## Intended use\n\n" + (_COMPARISON_USE if _CLOCK in manifest.layout.features else _USE),
         "## What it must not be used for\n\n" + _NOT_FOR,
         "## The model\n\n" + _model(found, manifest),
         "## Data\n\n" + _data(found, manifest),
@@ -121,9 +122,21 @@ def _figures(found: dict[str, Any]) -> str:
         for name, view in views.items()
     ]
     return (
+        f"{_measured(found)}"
         f"In brackets 95 % intervals: {boot['rounds']} bootstrap rounds over stays. The time-adjusted AUROC compares "
         "hours of the same age of stay only; knowing the hour alone has 0.5. What the model sees: "
         f"{'; '.join(shown)}.\n\n{_table(('figure', *map(_words, views)), rows)}"
+    )
+
+
+def _measured(found: dict[str, Any]) -> str:
+    """Return what to know of figures that are not of the shipped weights themselves; nothing where they are."""
+    if found["model"]["digest"] == found["shipped"]["digest"]:
+        return ""
+    return (
+        "When these figures had been measured, the shipped weights learned from the stays they were measured on as "
+        "well. So they are the figures of the same recipe, configuration and data without those stays "
+        f"(`{found['model']['digest']}`); those of health alone are of the shipped weights.\n\n"
     )
 
 

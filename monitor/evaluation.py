@@ -26,13 +26,13 @@ from models.subgroups import hospitals, subgroups
 from models.vital_signs import NAMES
 from monitor.alert_course import alert_course, at_threshold, threshold_for
 
-__all__ = ["SPANS", "Evaluator", "View", "plain"]
+__all__ = ["SPANS", "Evaluator", "View", "health_of", "plain"]
 
 # What alarm figures are confined to, by name: the first so many hours of each stay, or all of it.
 SPANS: dict[str, int | None] = {"whole_stay": None, "first_48h": FIRST_HOURS}
 
 _CURVE_SHARES = np.geomspace(0.0005, 0.7, 28)  # of the rows that decide, at or over a threshold
-_BURDENS = (0.1, 0.25, 0.5, 1.0, 2.0)  # alert episodes a patient-day
+_BURDENS = (0.1, 0.25, 0.5, 1.0)  # alert episodes a patient-day
 _COMPARED_BURDEN = 0.5  # at which baselines stand beside the model, in the first 48 hours
 _HARMLESS_ODDS = 10  # health must stay below the raise threshold's odds by this factor
 
@@ -100,7 +100,7 @@ class Evaluator:
         self.say(f"{title}: baselines")
         found["baselines"] = self._baselines(view, scored, drawn=first)
         self.say(f"{title}: health and cold starts")
-        found["health"] = self._health(view)
+        found["health"] = health_of(self.model, self.policy, view, self.seed)
         found["cold_start"] = cold_start(
             self.model, self.cohort, scored, vitals=view.vitals, hide=view.hide, seed=self.seed, rounds=self.rounds
         )
@@ -177,17 +177,6 @@ class Evaluator:
                 found[name]["curves"] = self._curves(each)
         return found
 
-    def _health(self, view: View) -> dict[str, Any]:
-        cohort = healthy_cohort(self.seed)
-        scored = score_cohort(self.model, cohort, vitals=view.vitals, hide=view.hide)
-        found = judge_health(scored.risk, cohort)
-        odds = [risk / (1 - risk) for risk in (found.largest_risk, self.policy.raise_threshold)]
-        return asdict(found) | {
-            "largest_odds_of_raise_threshold": odds[0] / odds[1],
-            "below_a_tenth": bool(odds[0] * _HARMLESS_ODDS < odds[1]),
-            "alerts": int(alert_course(cohort, scored, self.policy).raised.sum()),
-        }
-
     def _curves(self, scores: NDArray[np.float64]) -> dict[str, Any]:
         """Return what pictures are drawn from: points of curves over thresholds, for each span of hours."""
         labels, limit = self.cohort.known_labels, self.cohort.steps
@@ -228,6 +217,19 @@ class _Burdens:
             found = alarm_figures(self.of.cohort, self.course(threshold), none, first_hours=self.first_hours)
             self.known[threshold] = {name: figure.value for name, figure in found.items()}
         return self.known[threshold]
+
+
+def health_of(model: StayModel, policy: Policy, view: View, seed: int) -> dict[str, Any]:
+    """Return what a model says of made-up healthy stays, and whether the policy would alert."""
+    cohort = healthy_cohort(seed)
+    scored = score_cohort(model, cohort, vitals=view.vitals, hide=view.hide)
+    found = judge_health(scored.risk, cohort)
+    odds = [risk / (1 - risk) for risk in (found.largest_risk, policy.raise_threshold)]
+    return asdict(found) | {
+        "largest_odds_of_raise_threshold": odds[0] / odds[1],
+        "below_a_tenth": bool(odds[0] * _HARMLESS_ODDS < odds[1]),
+        "alerts": int(alert_course(cohort, scored, policy).raised.sum()),
+    }
 
 
 def _candidates(scored: Scored) -> list[float]:

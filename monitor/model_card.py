@@ -3,12 +3,14 @@
     python -m monitor.model_card MODEL DATA --out FOLDER
 
 Writes MODEL_CARD.md, evaluation.json and pictures/*.png. Without --stays, the model is judged on the stays listed in
-test-stays.txt beside it, where there is such a list, else on all.
+test-stays.txt beside it, where there is such a list, else on all. A model that learned from its test stays as well,
+once its recipe was measured, is judged by the artefact it was measured with: --measured FOLDER.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,63 +22,99 @@ from models.artifact import ArtifactError, load_model, model_folder
 from models.boosting import Boosting, BoostingError
 from models.cohort import CohortError, read_cohort
 from models.provenance import provenance
+from models.stay_model import StayModel
 from monitor.alert_course import policy_for
 from monitor.card_pictures import draw_pictures
 from monitor.card_text import PICTURE_FOLDER, card_text
 from monitor.commands.evaluate import SEED, all_views, chosen_stays, spinner
 from monitor.errors import Failure, failing_on
-from monitor.evaluation import Evaluator, plain
+from monitor.evaluation import Evaluator, health_of, plain
 
-__all__ = ["main", "write_card"]
+__all__ = ["CardOptions", "main", "write_card"]
 
 _SIGNIFICANT = 5  # digits of a number in the file
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """What a card may be written with."""
+
+    measured: str | None = None  # the artefact that is judged in the model's stead
+    stays: Path | None = None
+    policy: Path | None = None
+    lightgbm: Path | None = None
+    bootstrap: int = 500
 
 
 @click.command()
 @click.argument("model")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write into.")
+@click.option("--measured", metavar="FOLDER", help="The artefact whose figures a refitted model took over.")
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An id a line.")
 @click.option("--policy", type=click.Path(path_type=Path), help="Policy file of the alerts; default: the shipped one.")
 @click.option("--lightgbm", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A baseline more.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=500, show_default=True, help="Rounds.")
-def main(
-    *, model: str, data: Path, out: Path, stays: Path | None, policy: Path | None, lightgbm: Path | None, bootstrap: int
-) -> None:
+def main(*, model: str, data: Path, out: Path, **options: Any) -> None:
     """Write the card of MODEL (a shipped one, or a folder), judged on labelled stays of DATA."""
     try:
-        write_card(model, data, out, stays=stays, policy=policy, lightgbm=lightgbm, rounds=bootstrap)
+        write_card(model, data, out, CardOptions(**options))
     except Failure as failure:
         raise click.ClickException(str(failure)) from failure
 
 
-def write_card(
-    model: str, data: Path, out: Path, *, stays: Path | None, policy: Path | None, lightgbm: Path | None, rounds: int
-) -> dict[str, Any]:
+def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[str, Any]:
     """Evaluate, write everything into a folder, and return the evaluation; raises Failure."""
     with failing_on(ArtifactError, BoostingError, CohortError, PolicyError):
-        loaded, whole = load_model(model), read_cohort(data)
-        rules = policy_for(loaded, policy)
-        boosting = Boosting(lightgbm) if lightgbm else None
-        folder = model_folder(model)
-        everyone = np.ones(whole.n_stays, dtype=np.bool_)
-        listed = provenance(loaded.manifest, folder, whole, everyone).test_stays
-        chosen = chosen_stays(whole, stays or listed)
-        known = provenance(loaded.manifest, folder, whole, chosen)
-        with spinner() as say:
-            cohort = whole.select(chosen)
-            evaluator = Evaluator(loaded, rules, cohort, rounds=rounds, seed=SEED, boosting=boosting, say=say)
-            found: dict[str, Any] = plain(evaluator.everything(all_views()) | {"provenance": known.counts()})
-    found = _shortened(found)
+        shipped = load_model(model)
+        judged = load_model(options.measured or model)
+        _refuse_unmeasured(shipped, judged)
+        found = _evaluation(judged, options.measured or model, data, options)
+        if judged.digest != shipped.digest:
+            rules = policy_for(shipped, options.policy)
+            for view in all_views():
+                found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
+    found["shipped"] = {"name": shipped.name, "version": shipped.version, "digest": shipped.digest}
+    kept: dict[str, Any] = _shortened(plain(found))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "evaluation.json").write_text(json.dumps(found, allow_nan=False) + "\n", encoding="utf-8")
-        (out / "MODEL_CARD.md").write_text(card_text(found, loaded.manifest), encoding="utf-8")
-        draw_pictures(found, out / PICTURE_FOLDER)
+        (out / "evaluation.json").write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
+        (out / "MODEL_CARD.md").write_text(card_text(kept, shipped.manifest), encoding="utf-8")
+        draw_pictures(kept, out / PICTURE_FOLDER)
     except OSError as error:
         msg = f"{out} cannot be written: {error}"
         raise Failure(msg) from error
-    return found
+    return kept
+
+
+def _refuse_unmeasured(shipped: StayModel, judged: StayModel) -> None:
+    """Raise Failure where the figures would not be those of the model: its own, or of what it was measured with."""
+    measured_with = shipped.manifest.metrics.get("measured_with_weights", shipped.manifest.weights_sha256)
+    if measured_with == judged.manifest.weights_sha256:
+        return
+    msg = (
+        f"{shipped.name} {shipped.version} was measured with the weights {measured_with}, which are not those of "
+        f"{judged.name} {judged.version}; give the folder of that artefact as --measured, or none where it is its own"
+    )
+    raise Failure(msg)
+
+
+def _evaluation(judged: StayModel, name: str, data: Path, options: CardOptions) -> dict[str, Any]:
+    whole, folder = read_cohort(data), model_folder(name)
+    listed = provenance(judged.manifest, folder, whole, np.ones(whole.n_stays, dtype=np.bool_)).test_stays
+    chosen = chosen_stays(whole, options.stays or listed)
+    known = provenance(judged.manifest, folder, whole, chosen)
+    with spinner() as say:
+        evaluator = Evaluator(
+            judged,
+            policy_for(judged, options.policy),
+            whole.select(chosen),
+            rounds=options.bootstrap,
+            seed=SEED,
+            boosting=Boosting(options.lightgbm) if options.lightgbm else None,
+            say=say,
+        )
+        return evaluator.everything(all_views()) | {"provenance": known.counts()}
 
 
 def _shortened(value: Any) -> Any:

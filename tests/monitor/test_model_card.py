@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models.artifact import load_model
-from monitor.card_pictures import PICTURES
+from models.artifact import Description, load_model, model_folder, save_model, shipped_models
+from models.cohort import read_cohort
+from monitor.card_pictures import PICTURES, draw_pictures
+from monitor.card_text import card_text
 from monitor.evaluation_tables import FIGURE_LABELS, figure_text
 from monitor.model_card import main
 
 DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
 
 
+def card_of(name: str) -> Path:
+    return model_folder(name) / "MODEL_CARD.md"
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stays(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a list of the shorter stays: fewer hours to decide on."""
+    cohort = read_cohort(DEMO)
+    path = tmp_path_factory.mktemp("stays") / "stays.txt"
+    short = cohort.lengths < 50
+    path.write_text("\n".join(name for name, kept in zip(cohort.patient_ids, short, strict=True) if kept))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, stays: str) -> Path:
     out = tmp_path_factory.mktemp("card")
-    result = CliRunner().invoke(main, ["bedside", str(DEMO), "--out", str(out), "--bootstrap", "10"])
+    result = CliRunner().invoke(main, ["bedside", str(DEMO), "--out", str(out), "--stays", stays, "--bootstrap", "10"])
     assert result.exit_code == 0, result.output
     return out
 
@@ -63,10 +81,11 @@ def test_every_picture_is_there_and_drawn(folder: Path) -> None:
 
 
 def test_the_same_evaluation_gives_the_same_card(folder: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["bedside", str(DEMO), "--out", str(tmp_path), "--bootstrap", "10"])
-    assert result.exit_code == 0
-    for name in ("MODEL_CARD.md", "evaluation.json", "pictures/roc.png"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    found = evaluation(folder)
+    assert card_text(found, load_model("bedside").manifest) == (folder / "MODEL_CARD.md").read_text()
+    draw_pictures(found, tmp_path)
+    for name in PICTURES:
+        assert (tmp_path / f"{name}.png").read_bytes() == (folder / "pictures" / f"{name}.png").read_bytes()
 
 
 def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -74,3 +93,37 @@ def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "no-such-model" in result.output
     assert not (tmp_path / "card").exists()
+
+
+def test_a_refitted_model_needs_what_it_was_measured_with(tmp_path: Path, stays: str) -> None:
+    model = load_model("bedside")
+    manifest = model.manifest
+    description = Description(
+        *(manifest.name, "9.9.9", manifest.scaling, manifest.calibration, manifest.thresholds, manifest.assessable),
+        training=manifest.training,
+        metrics={"measured_with_weights": manifest.weights_sha256},
+    )
+    weights = replace(model.weights, head=model.weights.head * np.float32(0.5))
+    save_model(tmp_path / "refitted", weights, description)
+    refitted, out = str(tmp_path / "refitted"), tmp_path / "card"
+    result = CliRunner().invoke(main, [refitted, str(DEMO), "--out", str(out)])
+    assert result.exit_code == 1
+    assert "--measured" in result.output
+    arguments = [refitted, str(DEMO), "--out", str(out), "--measured", "bedside", "--bootstrap", "0", "--stays", stays]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    card, found = (out / "MODEL_CARD.md").read_text(), evaluation(out)
+    assert card.startswith("# Model card: bedside 9.9.9")
+    assert f"without those stays (`{model.digest}`)" in card
+    assert found["model"]["digest"] == model.digest
+    assert found["shipped"]["digest"] == load_model(refitted).digest
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_models() if card_of(name).exists()])
+def test_a_shipped_card_is_of_the_shipped_model(name: str) -> None:
+    card, found = card_of(name).read_text(), json.loads((card_of(name).parent / "evaluation.json").read_text())
+    assert load_model(name).digest in card
+    assert found["shipped"]["digest"] == load_model(name).digest
+    assert card == card_text(found, load_model(name).manifest)
+    for picture in PICTURES:
+        assert (card_of(name).parent / "pictures" / f"{picture}.png").is_file()
