@@ -40,7 +40,7 @@ def draw_pictures(found: dict[str, Any], folder: Path) -> None:
         for axes in figure.axes:
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(folder / f"{name}.png", dpi=_DPI, metadata={"Software": None})
+        figure.savefig(folder / f"{name}.png", dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
 
 
 def _first(found: dict[str, Any]) -> dict[str, Any]:
