@@ -1,4 +1,4 @@
-"""Exit codes of a worker, one a cause: the supervisor restarts it in every case but 0, 77 and 78."""
+"""Exit codes of a worker, one a cause: the supervisor restarts it in every case but 0, 77, 78 and 79."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Exit(IntEnum):
     MISASSIGNED = 76  # a partition came without the state that belongs to it
     LOG_BEHIND_STATE = 77  # the observations end before what the state has seen: the topic was created anew
     NEWER_STATE = 78  # a newer version wrote the state: this one must not run (sysexits' EX_CONFIG)
+    INSTANCE_TAKEN = 79  # another process has joined the group under this worker's static member id
 
 
 def end_process(code: Exit, reason: str) -> NoReturn:

@@ -10,8 +10,8 @@ again, empties its agents' queues after a recovery, and commits around holes. Th
   beginning instead of staying where they were.
 - **Commit** (`_new_offset`). Chunks are committed in the order of their delivery, finished heads only. The chain of
   chunks outlives the start of a revocation, so that what is finished is committed before the partition goes.
-- **Membership**. A worker never subscribes without its changelogs and never works on a partition whose changelog it was
-  not given.
+- **Membership**. A worker never subscribes without its changelogs, never works on a partition whose changelog it was
+  not given, and ends when another process has its static id (`agents.membership`).
 
 Private parts of Faust 0.15 in use: `_wait_next_records`, `_thread._ensure_consumer`, `_read_offset`, `_acked`,
 `_acked_index`, `_committed_offset`, `_buffered_partitions`, `_is_changelog_tp`, `_filter_tps_with_pending_acks`,
@@ -34,6 +34,7 @@ from mode import Service
 
 from agents.chunk import Chunk
 from agents.exits import Exit, end_process
+from agents.membership import StaticMembership
 from agents.ownership import Lease
 from agents.table import ChangelogRow, StateTable
 from agents.watchdog import StallDetector
@@ -54,6 +55,7 @@ class ChunkedConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lease = Lease()
+        self._membership: StaticMembership | None = None
         self._chunked: set[str] = cast(Any, self.app).chunked_topics
         self._chains: dict[TP, collections.deque[Chunk]] = {}  # handed out, oldest first
         self._expected: dict[TP, int] = {}  # next offset to hand out; set by perform_seek
@@ -243,6 +245,9 @@ class ChunkedConsumer(driver.Consumer):
         """
         wanted = set(topics)
         if not self.app.should_stop and self.app.tables.changelog_topics <= wanted:
+            if self._membership is None:
+                coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001
+                self._membership = StaticMembership(coordinator, self.app.conf.consumer_group_instance_id)
             await super().subscribe(wanted)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:

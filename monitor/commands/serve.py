@@ -53,8 +53,8 @@ def command(
     cluster configured, the local broker is used; one that is started here also ends here, so that for several workers
     `sepsis-monitor broker` should run first.
 
-    Exit code 0 after a clean end; 1 when it could not start; 70 to 78 when it must be started again, or, with 78, not
-    before a newer version is installed.
+    Exit code 0 after a clean end; 1 when it could not start; 70 to 76 when it must be started again; 77 to 79 when
+    something must be mended first, which its last line says.
 
     Example: sepsis-monitor --config site.toml serve --instance worker-2 --http-port 9465
     """
