@@ -152,7 +152,11 @@ def _lightgbm() -> ModuleType:
     except ImportError as error:
         msg = "LightGBM is not installed; the dependency group `train` has it."
         raise BoostingError(msg) from error
-    return lightgbm
+    except OSError as error:
+        msg = "LightGBM cannot be loaded: it needs the OpenMP library libgomp (Debian's libgomp1)."
+        raise BoostingError(msg) from error
+    module: ModuleType = lightgbm
+    return module
 
 
 def main(arguments: list[str]) -> int:

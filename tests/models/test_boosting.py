@@ -13,7 +13,10 @@ from models.metrics import auroc
 from models.split import split
 from tests.models.stays import made_up_cohort
 
-pytest.importorskip("lightgbm", reason="the dependency group `train` is not installed")
+try:
+    import lightgbm  # noqa: F401
+except (ImportError, OSError) as error:
+    pytest.skip(f"needs LightGBM of the dependency group `train`, and libgomp: {error}", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
