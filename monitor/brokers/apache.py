@@ -6,7 +6,7 @@ import base64
 import os
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from monitor.brokers.java import find_java
@@ -14,7 +14,7 @@ from monitor.brokers.probe import free_port
 from monitor.brokers.process import BrokerProcess
 from monitor.errors import Failure
 
-__all__ = ["ApacheBroker"]
+__all__ = ["ApacheBroker", "new_cluster_id"]
 
 _FORMAT_SECONDS = 60.0
 # One node, quick to start: one replica of everything, few internal partitions, no pause before a first rebalance.
@@ -50,6 +50,17 @@ appender.out.layout.pattern=%d{ISO8601} %-5p %m (%c{1})%n
 """
 
 
+def new_cluster_id(draw: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """Return a random cluster id in Kafka's form: 16 bytes in URL-safe base 64, never with a dash in front.
+
+    A leading dash would be read as an option by the tool that takes the id.
+    """
+    while True:
+        cluster = base64.urlsafe_b64encode(draw().bytes).decode().rstrip("=")
+        if not cluster.startswith("-"):
+            return cluster
+
+
 class ApacheBroker(BrokerProcess):
     """Apache Kafka on one data folder and two ports of loopback."""
 
@@ -83,7 +94,7 @@ class ApacheBroker(BrokerProcess):
             self._format()
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = new_cluster_id()
         command = [self._script("kafka-storage.sh"), "format", "--standalone", "-t", cluster, "-c", str(self._config)]
         try:
             done = subprocess.run(  # noqa: S603 - no shell, and every word is ours or a configured path
