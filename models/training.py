@@ -61,7 +61,8 @@ def train(
     `laboratory` are the training rows' values for the teacher; without them the labels alone are learned from. With
     `checkpoint`, every epoch is written there (and what the teacher says beside it), and a run that was interrupted
     goes on after its last whole epoch, to the weights it would have had. `progress` is called with updates done,
-    updates in all, and a word. Raises CheckpointError where a file is of another run.
+    updates in all, and a word. Raises CheckpointError where a file is of another run, TeacherError where LightGBM is
+    missing.
     """
     run = _Run(training, validation, config, laboratory)
     if checkpoint is not None and checkpoint.exists():
@@ -111,13 +112,8 @@ class _Run:
 
     def hear_teacher(self, laboratory: Laboratory, cache: Path | None, progress: _Progress) -> None:
         """Mix what a teacher says of the training rows into what is learned."""
-        offset, hour_weight = self.odds.of(self.training.steps)
-        # A teacher is shown a share of the stays without sepsis too; what is missing is made up for by their weight.
-        stay_weights = np.where(self.training.septic, 1.0, 1.0 / self.config.negative_share)
-        weight = (hour_weight * np.repeat(stay_weights, self.training.lengths)).astype(np.float32)
-        targets = Targets(self.labels, offset, weight)
-        bedside = feature_sequences(self.training, self.scaling)
-        teacher = Teacher(self.training, laboratory, bedside, targets, self.config)
+        bedside = feature_sequences(self.training, self.scaling).x
+        teacher = Teacher(self.training, laboratory, bedside, self.config)
         said = teacher.probabilities(self.identity, cache, progress)
         share = np.float32(self.config.teacher_share)
         self.labels = (1 - share) * self.labels + share * said

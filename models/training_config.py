@@ -47,7 +47,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hour_pooling: _Count
     teacher_share: _Share
     teacher_folds: Annotated[int, msgspec.Meta(ge=2)]
-    teacher_epochs: _Count
+    teacher_trees: _Count
+    teacher_leaves: Annotated[int, msgspec.Meta(ge=2)]
+    teacher_leaf_rows: _Count
+    teacher_learning_rate: _Positive
     alert_episodes_per_day: _Positive
     resolve_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)]
 

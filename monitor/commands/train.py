@@ -100,11 +100,12 @@ def _train(
 ) -> Trained:
     from models.checkpoint import CheckpointError  # noqa: PLC0415  (torch is for this command alone)
     from models.curves import draw_curves  # noqa: PLC0415  (so is matplotlib)
+    from models.teacher import TeacherError  # noqa: PLC0415
     from models.training import train  # noqa: PLC0415
 
     if restart:
         _remove_checkpoint(out)
-    with failing_on(CheckpointError), _progress() as progress:
+    with failing_on(CheckpointError, TeacherError), _progress() as progress:
         bar = progress.add_task("training", total=None)
 
         def show(done: int, total: int, what: str) -> None:

@@ -47,7 +47,7 @@ def taught(checkpoint: Path | None = None) -> Trained:
     """Return a run that a teacher has a part in."""
     training = made_up_cohort(0, stays=150, longest=30, signal=25.0)
     validation = made_up_cohort(1, stays=60, longest=30, signal=25.0)
-    config = msgspec.structs.replace(CONFIG, epochs=1, teacher_folds=2, teacher_epochs=1)
+    config = msgspec.structs.replace(CONFIG, epochs=1, teacher_folds=2, teacher_trees=10, teacher_leaf_rows=20)
     return train(training, validation, config, laboratory=telling_laboratory(), checkpoint=checkpoint)
 
 
