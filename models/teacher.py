@@ -8,8 +8,10 @@ the training stays but one, and judges that one, so that no row is judged by a m
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,10 +26,22 @@ from models.training_config import TrainingConfig
 if TYPE_CHECKING:
     import lightgbm
 
-__all__ = ["Teacher", "TeacherError"]
+__all__ = ["TREES", "Teacher", "TeacherError", "trees_library"]
 
 _SEED = 1000  # apart from the seeds of the model's own epochs
-_BINS = 63  # of each input
+
+# LightGBM's settings of every teacher; one thread and a fixed layout give the same trees every time.
+TREES: dict[str, object] = {
+    "feature_fraction": 0.4,
+    "bagging_fraction": 0.6,
+    "bagging_freq": 1,
+    "lambda_l2": 10.0,
+    "max_bin": 63,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbose": -1,
+}
 
 
 class TeacherError(RuntimeError):
@@ -72,24 +86,16 @@ class Teacher:
 
     def _table(self) -> lightgbm.Dataset:
         """Return all rows with their inputs sorted into bins, which needs no label."""
-        try:
-            import lightgbm  # noqa: PLC0415  (needed for training with a teacher only)
-        except ImportError as error:
-            msg = (
-                "Training with a teacher needs LightGBM: install the dependency group `train`, or set teacher_share "
-                "to 0 in the training configuration."
-            )
-            raise TeacherError(msg) from error
-        return lightgbm.Dataset(
-            self._x, self._labels.astype(np.float32), params=self._parameters(), free_raw_data=False
-        ).construct()
+        labels = self._labels.astype(np.float32)
+        table: lightgbm.Dataset = trees_library().Dataset(
+            self._x, labels, params=self._parameters(), free_raw_data=False
+        )
+        return table.construct()
 
     def _judge(
         self, table: lightgbm.Dataset, fold: int, progress: Callable[[int, int, str], None] | None
     ) -> NDArray[np.float32]:
         """Return the probabilities of a fold's rows by trees that learned from the other folds."""
-        import lightgbm  # noqa: PLC0415  (see `_table`)
-
         trees, folds = self._config.teacher_trees, self._config.teacher_folds
 
         def show(environment: lightgbm.callback.CallbackEnv) -> None:
@@ -97,27 +103,31 @@ class Teacher:
                 progress(fold * trees + environment.iteration + 1, folds * trees, f"teacher {fold + 1}/{folds}")
 
         others = np.flatnonzero(self._fold != fold)
-        model = lightgbm.train(
+        model = trees_library().train(
             self._parameters(), table.subset(others.tolist()), num_boost_round=trees, callbacks=[show]
         )
         said = np.asarray(model.predict(self._x[self._fold == fold], num_threads=1))
         return said.astype(np.float32)
 
     def _parameters(self) -> dict[str, object]:
-        """Return LightGBM's settings; one thread and a fixed layout give the same trees every time."""
-        return {
+        """Return LightGBM's settings."""
+        config = self._config
+        return TREES | {
             "objective": "binary",
-            "learning_rate": self._config.teacher_learning_rate,
-            "num_leaves": self._config.teacher_leaves,
-            "min_data_in_leaf": self._config.teacher_leaf_rows,
-            "feature_fraction": 0.4,
-            "bagging_fraction": 0.6,
-            "bagging_freq": 1,
-            "lambda_l2": 10.0,
-            "max_bin": _BINS,
-            "seed": self._config.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbose": -1,
+            "learning_rate": config.teacher_learning_rate,
+            "num_leaves": config.teacher_leaves,
+            "min_data_in_leaf": config.teacher_leaf_rows,
+            "seed": config.seed,
         }
+
+
+def trees_library() -> ModuleType:
+    """Return LightGBM, which only a training run with a teacher or a tutor needs; TeacherError where it is missing."""
+    try:
+        return importlib.import_module("lightgbm")
+    except ImportError as error:
+        msg = (
+            "Training with a teacher or a tutor needs LightGBM: install the dependency group `train`, or set "
+            "teacher_share and tutor_share to 0 in the training configuration."
+        )
+        raise TeacherError(msg) from error

@@ -24,6 +24,7 @@ from models.net import StayNet
 from models.sequences import (
     HourOdds,
     Sequences,
+    Shown,
     epoch_cohort,
     feature_sequences,
     measure_scales,
@@ -31,8 +32,11 @@ from models.sequences import (
 )
 from models.teacher import Teacher
 from models.training_config import TrainingConfig
+from models.tutor import Tutor
 
-__all__ = ["Epoch", "Trained", "teacher_file", "train"]
+__all__ = ["Epoch", "Trained", "teacher_file", "train", "tutor_file"]
+
+_TUTOR_SEED = 2000  # apart from the seeds of epochs and teacher
 
 _THREE = frozenset({"heart_rate", "respiratory_rate", "temperature"})
 _Progress = Callable[[int, int, str], None] | None
@@ -69,6 +73,8 @@ def train(
         run.resume(read_checkpoint(checkpoint, run.identity))
     if not run.finished and laboratory is not None and config.teacher_share > 0:
         run.hear_teacher(laboratory, None if checkpoint is None else teacher_file(checkpoint), progress)
+    if not run.finished and config.tutor_share > 0:
+        run.find_tutor(None if checkpoint is None else tutor_file(checkpoint), progress)
     while not run.finished:
         run.epoch(progress)
         if checkpoint is not None:
@@ -79,6 +85,11 @@ def train(
 def teacher_file(checkpoint: Path) -> Path:
     """Return where what the teacher says is kept beside a checkpoint."""
     return checkpoint.with_name("teacher-" + checkpoint.name)
+
+
+def tutor_file(checkpoint: Path) -> Path:
+    """Return where the tutor is kept beside a checkpoint."""
+    return checkpoint.with_name("tutor-" + checkpoint.name)
 
 
 class _Run:
@@ -101,6 +112,7 @@ class _Run:
         self.learner = Learner(len(FEATURE_NAMES), config, self.updates * config.epochs, config.seed)
         self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
         self.history: list[Epoch] = []
+        self.tutor: Tutor | None = None
 
     @property
     def finished(self) -> bool:
@@ -118,17 +130,44 @@ class _Run:
         share = np.float32(self.config.teacher_share)
         self.labels = (1 - share) * self.labels + share * said
 
+    def find_tutor(self, cache: Path | None, progress: _Progress) -> None:
+        """Train the tutor, on several views of the training stays, or take it from the file of an interrupted run."""
+        if cache is not None and cache.exists():
+            self.tutor = Tutor.from_tensor(read_checkpoint(cache, self.identity).tensors["tutor"])
+            return
+        views = [
+            self._show(np.random.default_rng([self.config.seed, _TUTOR_SEED, view]))
+            for view in range(self.config.tutor_views)
+        ]
+        x = np.concatenate([sequences.x for _, sequences, _ in views])
+        said = [targets for _, _, targets in views]
+        targets = Targets(
+            *(np.concatenate([getattr(each, part) for each in said]) for part in ("label", "offset", "weight"))
+        )
+        self.tutor = Tutor.learn(x, targets, self.config, progress or (lambda *_: None))
+        if cache is not None:
+            write_checkpoint(cache, Checkpoint(self.identity, (), {"tutor": self.tutor.to_tensor()}))
+
+    def _show(self, rng: np.random.Generator) -> tuple[Shown, Sequences, Targets]:
+        """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row."""
+        shown = epoch_cohort(self.training, self.config, rng)
+        sequences = feature_sequences(shown.cohort, self.scaling)
+        offset, hour_weight = self.odds.of(shown.cohort.steps)
+        weight = hour_weight * np.repeat(shown.stay_weights, shown.cohort.lengths)
+        label = self.labels[shown.rows]
+        if self.tutor is not None:
+            share = np.float32(self.config.tutor_share)
+            said = 1 / (1 + np.exp(-(self.tutor.logits(sequences.x) + offset)))
+            label = (1 - share) * label + share * said
+        return shown, sequences, Targets(label, offset, weight)
+
     def epoch(self, progress: _Progress) -> None:
         """Show the epoch's stays once, in groups; then see how the averaged weights do on the validation stays."""
         # prepare
         number = len(self.history)
         rng = np.random.default_rng([self.config.seed, number])  # an epoch's draws do not depend on those before it
         torch.manual_seed(int(rng.integers(2**31)))  # dropout
-        shown = epoch_cohort(self.training, self.config, rng)
-        sequences = feature_sequences(shown.cohort, self.scaling)
-        offset, hour_weight = self.odds.of(shown.cohort.steps)
-        weight = hour_weight * np.repeat(shown.stay_weights, shown.cohort.lengths)
-        targets = Targets(self.labels[shown.rows], offset, weight)
+        shown, sequences, targets = self._show(rng)
         group = (rng.permutation(shown.cohort.n_stays) % self.updates)[sequences.stays]
         # learn
         losses = []

@@ -51,6 +51,12 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     teacher_leaves: Annotated[int, msgspec.Meta(ge=2)]
     teacher_leaf_rows: _Count
     teacher_learning_rate: _Positive
+    tutor_share: _Share
+    tutor_views: _Count
+    tutor_trees: _Count
+    tutor_leaves: Annotated[int, msgspec.Meta(ge=2)]
+    tutor_leaf_rows: _Count
+    tutor_learning_rate: _Positive
     alert_episodes_per_day: _Positive
     resolve_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)]
 

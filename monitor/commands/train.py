@@ -124,7 +124,7 @@ def _train(
 
 
 def _remove_checkpoint(out: Path) -> None:
-    for name in (_CHECKPOINT, f"teacher-{_CHECKPOINT}"):
+    for name in (_CHECKPOINT, f"teacher-{_CHECKPOINT}", f"tutor-{_CHECKPOINT}"):
         (out / name).unlink(missing_ok=True)
 
 

@@ -18,12 +18,20 @@ from models.checkpoint import CheckpointError
 from models.curves import draw_curves
 from models.laboratory import COLUMNS, Laboratory
 from models.lstm import Weights
-from models.training import Trained, teacher_file, train
+from models.training import Trained, teacher_file, train, tutor_file
 from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
+from models.tutor import Tutor
 from tests.models.stays import made_up_cohort
 
 CONFIG = msgspec.structs.replace(
-    load_training_config(), hidden=8, epochs=4, patience=4, group_size=16, learning_rate=0.02, averaging=0.8
+    load_training_config(),
+    hidden=8,
+    epochs=4,
+    patience=4,
+    group_size=16,
+    learning_rate=0.02,
+    averaging=0.8,
+    tutor_share=0.0,
 )
 
 
@@ -153,3 +161,17 @@ def test_a_key_that_is_misspelt_or_out_of_range_is_named(tmp_path: Path) -> None
     path.write_text(shipped.replace("input_dropout = 0.1", "input_dropout = 1.5"))
     with pytest.raises(TrainingConfigError, match="input_dropout"):
         load_training_config(path)
+
+
+def test_a_tutor_changes_what_is_learned_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    config = msgspec.structs.replace(
+        CONFIG, epochs=1, tutor_share=0.8, tutor_views=2, tutor_trees=10, tutor_leaf_rows=20
+    )
+    first = run(config, checkpoint)
+    assert not same(first.weights, run(msgspec.structs.replace(config, tutor_share=0.0)).weights)
+    assert same(run(config).weights, first.weights)
+    checkpoint.unlink()
+    assert tutor_file(checkpoint).exists()
+    monkeypatch.delattr(Tutor, "learn")  # it is on file: it is not trained again
+    assert same(run(config, checkpoint).weights, first.weights)
