@@ -34,6 +34,7 @@ def release(
     *,
     weights: Weights,
     scales: dict[str, Scale],
+    hour_log_odds: tuple[float, ...] = (),
     cohort: Cohort,
     parts: Split,
     config: TrainingConfig,
@@ -60,6 +61,7 @@ def release(
         assessable=Assessable(),
         training=origin | {"split_digest": parts.digest, "test_stays_sha256": _list_test_stays(folder, cohort, parts)},
         metrics={},
+        hour_log_odds=hour_log_odds,
     )
     model = build_model(weights, description)
     calibration = cohort.select(parts.calibration)

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from models.checkpoint import Checkpoint, Epoch, read_checkpoint, write_checkpoint
 from models.cohort import Cohort
-from models.features import FEATURE_NAMES
 from models.laboratory import Laboratory
 from models.learner import Learner, Targets, logits_of
 from models.lstm import Weights
 from models.manifest import Scale
 from models.metrics import auroc
-from models.net import StayNet
 from models.sequences import (
     HourOdds,
     Sequences,
@@ -48,6 +46,7 @@ class Trained:
 
     weights: Weights
     scales: dict[str, Scale]
+    hour_log_odds: tuple[float, ...]  # to be added to the logit; empty for a model that must not see the clock
     history: tuple[Epoch, ...]
 
 
@@ -105,11 +104,13 @@ class _Run:
         self.scaling = scaling_of(self.scales)
         self.odds = HourOdds(training, config)
         self.labels = _labels(training).astype(np.float32)  # (R) what is learned, softened by a teacher
-        self.views = [feature_sequences(validation, self.scaling, vitals=view) for view in (None, _THREE)]
+        self.views = [
+            feature_sequences(validation, self.scaling, vitals=view, clock=config.clock) for view in (None, _THREE)
+        ]
         self.identity = _identity(training, validation, config, laboratory)
         shown = int(training.septic.sum() + config.negative_share * (~training.septic).sum())
         self.updates = max(shown // config.group_size, 1)  # an epoch
-        self.learner = Learner(len(FEATURE_NAMES), config, self.updates * config.epochs, config.seed)
+        self.learner = Learner(self.views[0].x.shape[1], config, self.updates * config.epochs, config.seed)
         self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
         self.history: list[Epoch] = []
         self.tutor: Tutor | None = None
@@ -151,9 +152,11 @@ class _Run:
     def _show(self, rng: np.random.Generator) -> tuple[Shown, Sequences, Targets]:
         """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row."""
         shown = epoch_cohort(self.training, self.config, rng)
-        sequences = feature_sequences(shown.cohort, self.scaling)
+        sequences = feature_sequences(shown.cohort, self.scaling, clock=self.config.clock)
         offset, hour_weight = self.odds.of(shown.cohort.steps)
-        weight = hour_weight * np.repeat(shown.stay_weights, shown.cohort.lengths)
+        weight = np.repeat(shown.stay_weights, shown.cohort.lengths)
+        if not self.config.clock:
+            weight = weight * hour_weight
         label = self.labels[shown.rows]
         if self.tutor is not None:
             share = np.float32(self.config.tutor_share)
@@ -177,10 +180,18 @@ class _Run:
             if progress:
                 progress(done + 1, self.config.epochs * self.updates, f"epoch {number + 1}/{self.config.epochs}")
         # validate
-        all_signs, three_signs = (_validate(self.learner.average, view, self.validation) for view in self.views)
+        all_signs, three_signs = (self._validate(view) for view in self.views)
         self.history.append(Epoch(float(np.mean(losses)), all_signs, three_signs))
         if self.history[-1].score >= max(epoch.score for epoch in self.history):
             self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
+
+    def _validate(self, sequences: Sequences) -> float:
+        """Return the AUROC on the validation stays: time-adjusted, or with the hour's odds where they are allowed."""
+        logits = logits_of(self.learner.average, sequences)
+        labels, steps = _labels(self.validation), self.validation.steps
+        if self.config.clock:
+            return auroc(logits + self.odds.of(steps)[0], labels)
+        return auroc(logits, labels, groups=steps)
 
     def checkpoint(self) -> Checkpoint:
         """Return everything the rest of the run depends on."""
@@ -196,16 +207,12 @@ class _Run:
     def result(self) -> Trained:
         """Return the best epoch's weights."""
         self.learner.average.load_state_dict(self.best)
-        return Trained(self.learner.average.weights(), self.scales, tuple(self.history))
+        hour_log_odds = self.odds.log_odds if self.config.clock else ()
+        return Trained(self.learner.average.weights(), self.scales, hour_log_odds, tuple(self.history))
 
 
 def _labels(cohort: Cohort) -> NDArray[np.uint8]:
     return np.zeros(0, dtype=np.uint8) if cohort.labels is None else cohort.labels
-
-
-def _validate(net: StayNet, sequences: Sequences, cohort: Cohort) -> float:
-    """Return the time-adjusted AUROC."""
-    return auroc(logits_of(net, sequences), _labels(cohort), groups=cohort.steps)
 
 
 def _identity(training: Cohort, validation: Cohort, config: TrainingConfig, laboratory: Laboratory | None) -> str:

@@ -25,6 +25,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of a run; `training.toml` says what each means."""
 
     seed: Annotated[int, msgspec.Meta(ge=0)]
+    clock: bool
     hidden: _Count
     input_dropout: _Share
     output_dropout: _Share

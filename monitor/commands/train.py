@@ -77,6 +77,7 @@ def command(
                 out,
                 weights=trained.weights,
                 scales=trained.scales,
+                hour_log_odds=trained.hour_log_odds,
                 cohort=cohort,
                 parts=parts,
                 config=settings,

@@ -16,6 +16,7 @@ import pytest
 from models import teacher
 from models.checkpoint import CheckpointError
 from models.curves import draw_curves
+from models.features import CLOCK_NAMES, FEATURE_NAMES
 from models.laboratory import COLUMNS, Laboratory
 from models.lstm import Weights
 from models.training import Trained, teacher_file, train, tutor_file
@@ -128,6 +129,14 @@ def test_a_teacher_changes_what_is_learned_and_is_heard_once(tmp_path: Path, mon
     assert teacher_file(checkpoint).exists()
     monkeypatch.delattr(teacher.Teacher, "_judge")  # what it said is on file: it is not asked again
     assert same(taught(checkpoint).weights, first.weights)
+
+
+def test_a_model_with_the_clock_learns_and_takes_the_hours_odds_along() -> None:
+    trained = run(msgspec.structs.replace(CONFIG, clock=True))
+    assert trained.history[-1].auroc_all > 0.8
+    assert len(trained.hour_log_odds) == CONFIG.hour_pooling + 1
+    assert trained.weights.inputs.shape[1] == len(FEATURE_NAMES) + len(CLOCK_NAMES)
+    assert run().hour_log_odds == ()
 
 
 def test_the_curves_are_a_picture(undisturbed: Trained, tmp_path: Path) -> None:
