@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.artifact import ArtifactError
+from models.artifact import ArtifactError, load_model
 from models.calibration import CalibrationError
 from models.cohort import Cohort, CohortError, read_cohort
 from models.laboratory import Laboratory, read_laboratory
@@ -45,6 +45,16 @@ _LIBRARIES = ("torch", "numpy", "polars")
 @click.option("--name", default="bedside", show_default=True, help="Name of the model.")
 @click.option("--version", default="1.0.0", show_default=True, help="Version of the model.")
 @click.option("--restart", is_flag=True, help="Start anew where an interrupted run left a checkpoint.")
+@click.option(
+    "--refit",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Artefact of the same configuration and data: learn from its test stays too, and take its figures over.",
+)
+@click.option(
+    "--keep-out",
+    type=click.Path(exists=True, path_type=Path),
+    help="With --refit: a file of test stays that are not learned from, so that the model can be shown on them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(
     *,
@@ -55,6 +65,8 @@ def command(
     name: str,
     version: str,
     restart: bool,
+    refit: Path | None,
+    keep_out: Path | None,
     as_json: bool,
 ) -> None:
     """Train on the stays of FILE, calibrate, choose thresholds, test, and write the artefact into a folder.
@@ -70,7 +82,10 @@ def command(
         if seed is not None:
             settings = msgspec.structs.replace(settings, seed=seed)
         cohort = read_cohort(file)
-        parts = split(cohort)
+        parts, measured = split(cohort), None
+        if refit is not None:
+            measured = load_model(str(refit)).manifest
+            parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
         trained = _train(cohort, read_laboratory(file), parts, settings, out, restart=restart)
         with _spinner() as say:
             model = release(
@@ -84,6 +99,7 @@ def command(
                 name=name,
                 version=version,
                 origin=_origin(file, cohort, parts, settings, trained),
+                measured=measured,
                 progress=say,
             )
     _remove_checkpoint(out)
