@@ -127,7 +127,7 @@ class _Run:
         """Mix what a teacher says of the training rows into what is learned."""
         bedside = feature_sequences(self.training, self.scaling).x
         teacher = Teacher(self.training, laboratory, bedside, self.config)
-        said = teacher.probabilities(self.identity, cache, progress)
+        said = teacher.probabilities(_identity_of_teacher(self.training, self.config, laboratory), cache, progress)
         share = np.float32(self.config.teacher_share)
         self.labels = (1 - share) * self.labels + share * said
 
@@ -217,9 +217,20 @@ def _labels(cohort: Cohort) -> NDArray[np.uint8]:
 
 def _identity(training: Cohort, validation: Cohort, config: TrainingConfig, laboratory: Laboratory | None) -> str:
     """Return a digest of everything a run depends on but the versions of the libraries."""
-    digest = hashlib.sha256(msgspec.json.encode(config))
+    return _digest(msgspec.json.encode(config), (training, validation), laboratory)
+
+
+def _identity_of_teacher(training: Cohort, config: TrainingConfig, laboratory: Laboratory) -> str:
+    """Return a digest of what a teacher depends on: runs that differ in other settings can be given its file."""
+    settings = {name: value for name, value in msgspec.to_builtins(config).items() if name.startswith("teacher_")}
+    settings |= {"teacher_share": None, "seed": config.seed}
+    return _digest(msgspec.json.encode(settings), (training,), laboratory)
+
+
+def _digest(settings: bytes, cohorts: tuple[Cohort, ...], laboratory: Laboratory | None) -> str:
+    digest = hashlib.sha256(settings)
     arrays: list[NDArray[np.generic]] = [] if laboratory is None else [laboratory.values]
-    for cohort in (training, validation):
+    for cohort in cohorts:
         digest.update("\n".join(cohort.patient_ids).encode())
         arrays += [cohort.values, cohort.steps, _labels(cohort), cohort.age_years, cohort.sex, cohort.hospital_hours]
     for array in arrays:
