@@ -164,10 +164,10 @@ def test_what_is_wrong_with_a_configuration_is_said(tmp_path: Path, text: str, m
 def test_a_key_that_is_misspelt_or_out_of_range_is_named(tmp_path: Path) -> None:
     shipped = (Path(__file__).parents[2] / "models" / "training.toml").read_text()
     path = tmp_path / "training.toml"
-    path.write_text(shipped.replace("input_dropout = 0.1", "input_droput = 0.1"))
+    path.write_text(shipped.replace("input_dropout = 0.0", "input_droput = 0.0"))
     with pytest.raises(TrainingConfigError, match="input_dro"):
         load_training_config(path)
-    path.write_text(shipped.replace("input_dropout = 0.1", "input_dropout = 1.5"))
+    path.write_text(shipped.replace("input_dropout = 0.0", "input_dropout = 1.5"))
     with pytest.raises(TrainingConfigError, match="input_dropout"):
         load_training_config(path)
 
