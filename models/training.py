@@ -159,10 +159,16 @@ class _Run:
             weight = weight * hour_weight
         label = self.labels[shown.rows]
         if self.tutor is not None:
-            share = np.float32(self.config.tutor_share)
+            share = self._tutor_share(shown.cohort)
             said = 1 / (1 + np.exp(-(self.tutor.logits(sequences.x) + offset)))
             label = (1 - share) * label + share * said
         return shown, sequences, Targets(label, offset, weight)
+
+    def _tutor_share(self, cohort: Cohort) -> NDArray[np.float32]:
+        """Return the tutor's share in what is learned of each row (R)."""
+        known = np.isfinite(cohort.hospital_hours) | (cohort.unit_type > 0)
+        share = np.where(known, self.config.tutor_share, self.config.tutor_share_hidden)
+        return np.repeat(share, cohort.lengths).astype(np.float32)
 
     def epoch(self, progress: _Progress) -> None:
         """Show the epoch's stays once, in groups; then see how the averaged weights do on the validation stays."""

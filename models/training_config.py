@@ -53,6 +53,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     teacher_leaf_rows: _Count
     teacher_learning_rate: _Positive
     tutor_share: _Share
+    tutor_share_hidden: _Share
     tutor_views: _Count
     tutor_trees: _Count
     tutor_leaves: Annotated[int, msgspec.Meta(ge=2)]
