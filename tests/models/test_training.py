@@ -161,6 +161,12 @@ def test_what_is_wrong_with_a_configuration_is_said(tmp_path: Path, text: str, m
         load_training_config(tmp_path / "none.toml")
 
 
+def test_the_challenges_settings_differ_in_the_clock() -> None:
+    challenge = load_training_config(Path(__file__).parents[2] / "models" / "challenge.toml")
+    assert challenge.clock
+    assert not load_training_config().clock
+
+
 def test_a_key_that_is_misspelt_or_out_of_range_is_named(tmp_path: Path) -> None:
     shipped = (Path(__file__).parents[2] / "models" / "training.toml").read_text()
     path = tmp_path / "training.toml"
