@@ -77,19 +77,13 @@ def release(
     thresholds = _thresholds(scored, tuning, config)
     description = replace(description, thresholds=thresholds)
     metrics: dict[str, object] = {"tuning_stays": {"pager": _pager_figures(scored, tuning, thresholds)}}
-    if measured is None:
-        metrics["test_stays"] = _test_figures(
-            model,
-            test=cohort.select(parts.test),
-            tuning=tuning,
-            thresholds=thresholds,
-            seed=config.seed,
-            rounds=rounds,
-            say=say,
-        )
+    if measured is not None:
+        metrics |= {"test_stays": measured.metrics["test_stays"], "measured_with_weights": measured.weights_sha256}
     else:
-        metrics["test_stays"] = measured.metrics["test_stays"]
-        metrics["measured_with_weights"] = measured.weights_sha256
+        test = cohort.select(parts.test)
+        metrics["test_stays"] = _test_figures(
+            model, test=test, tuning=tuning, thresholds=thresholds, seed=config.seed, rounds=rounds, say=say
+        )
     return save_model(folder, weights, replace(description, metrics=metrics))
 
 
