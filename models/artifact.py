@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from models.features import FEATURE_NAMES
 from models.lstm import Weights
 from models.manifest import SCHEMA_VERSION, Assessable, Calibration, GoldenStay, Layout, Manifest, Scale, Thresholds
 from models.stay_model import StayModel, StepInput
@@ -53,6 +52,7 @@ class Description:
     assessable: Assessable
     training: dict[str, object]
     metrics: dict[str, object]
+    hour_log_odds: tuple[float, ...] = ()  # of a model that sees the clock
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def save_model(folder: Path, weights: Weights, description: Description) -> Stay
     return loaded
 
 
-def untrained_model(seed: int = 0, hidden: int = 64) -> StayModel:
+def untrained_model(seed: int = 0, hidden: int = 64, *, clock: bool = False) -> StayModel:
     """Return a model with random weights, of the same cost and layout as a trained one: for tests and benchmarks."""
     rng = np.random.default_rng(seed)
     spread = 1.0 / np.sqrt(hidden)
@@ -121,7 +121,7 @@ def untrained_model(seed: int = 0, hidden: int = 64) -> StayModel:
         return rng.uniform(-spread, spread, shape).astype(np.float32)
 
     weights = Weights(
-        inputs=draw(4 * hidden, len(FEATURE_NAMES)),
+        inputs=draw(4 * hidden, len(Layout.of(hidden, clock=clock).features)),
         recurrent=draw(4 * hidden, hidden),
         bias=draw(4 * hidden),
         head=draw(hidden),
@@ -137,6 +137,7 @@ def untrained_model(seed: int = 0, hidden: int = 64) -> StayModel:
         assessable=Assessable(),
         training={"seed": seed},
         metrics={},
+        hour_log_odds=(-5.0, -4.5, -4.0) if clock else (),
     )
     return build_model(weights, description)
 
@@ -153,13 +154,14 @@ def _build(weights: Weights, description: Description) -> tuple[StayModel, bytes
         name=description.name,
         version=description.version,
         weights_sha256=hashlib.sha256(data).hexdigest(),
-        layout=Layout(hidden=weights.hidden),
+        layout=Layout.of(weights.hidden, clock=bool(description.hour_log_odds)),
         scaling=description.scaling,
         calibration=description.calibration,
         thresholds=description.thresholds,
         assessable=description.assessable,
         training=description.training,
         metrics=description.metrics,
+        hour_log_odds=description.hour_log_odds,
     )
     manifest = msgspec.structs.replace(manifest, golden=_golden(StayModel(manifest, "", weights)))
     encoded = manifest.encoded()
@@ -185,9 +187,8 @@ def _manifest(folder: Path, encoded: bytes) -> Manifest:
     if manifest.schema_version != SCHEMA_VERSION:
         msg = f"{folder}: manifest schema {manifest.schema_version}, this program reads {SCHEMA_VERSION}; train again."
         raise ArtifactError(msg)
-    if manifest.layout != Layout(hidden=manifest.layout.hidden) or set(manifest.scaling) != set(
-        manifest.layout.vital_signs
-    ):
+    expected = Layout.of(manifest.layout.hidden, clock=bool(manifest.hour_log_odds))
+    if manifest.layout != expected or set(manifest.scaling) != set(manifest.layout.vital_signs):
         msg = f"{folder}: made for other inputs than this program computes; train it again with this version."
         raise ArtifactError(msg)
     return manifest

@@ -23,7 +23,7 @@ class CheckpointError(ValueError):
 
 
 class Epoch(msgspec.Struct, frozen=True):
-    """What came of one epoch; areas under the curve are time-adjusted, on the validation stays."""
+    """What came of one epoch; areas under the curve are of the validation stays, time-adjusted without clock."""
 
     loss: float
     auroc_all: float  # with all vital signs

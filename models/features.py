@@ -1,8 +1,9 @@
 """From the hours of a stay to the inputs of the network: a small running state, and one row of features a step.
 
 Causal by construction: a step sees the state of the steps before it and its own measurements. Nothing counts hours
-since admission. Every operation is elementwise, or exact (see `_grid`), so that the features of a stay are the same to
-the last bit whatever batch they are computed in. A vital sign that was never measured gives zeros in all its features.
+since admission but `clock_features`, which only a model that is told to has. Every operation is elementwise, or exact
+(see `_grid`), so that the features of a stay are the same to the last bit whatever batch they are computed in. A vital
+sign that was never measured gives zeros in all its features.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from models.early_warning import NEWS2_SIGNS, news2_points
 from models.step_input import StepInput
 from models.vital_signs import DIASTOLIC_BP, HEART_RATE, N_VITAL_SIGNS, NAMES, SYSTOLIC_BP
 
-__all__ = ["FEATURE_NAMES", "INPUT_BOUND", "INPUT_GRID", "NEVER", "STATE_FIELDS", "FeatureState", "Scaling"]
+__all__ = [
+    "CLOCK_NAMES",
+    "FEATURE_NAMES",
+    "INPUT_BOUND",
+    "INPUT_GRID",
+    "NEVER",
+    "STATE_FIELDS",
+    "FeatureState",
+    "Scaling",
+    "clock_features",
+]
 
 F32 = NDArray[np.float32]
 
@@ -48,6 +59,8 @@ _AGE = (np.float32(62.0), np.float32(16.0))
 _LOG_HOSPITAL_HOURS = np.float32(4.0)
 _NEWS2_SIGN_POINTS = np.float32(3.0)
 _NEWS2_POINTS = np.float32(5.0)
+_LOG_STAY_HOURS = np.float32(4.0)
+_HOURS_A_DAY = np.float32(24.0)
 
 _PER_SIGN = (
     "level",  # last known value as z
@@ -75,6 +88,8 @@ FEATURE_NAMES: tuple[str, ...] = (
     *(f"{NAMES[sign]}_news2_points" for sign in NEWS2_SIGNS),
     *_PER_STAY,
 )
+
+CLOCK_NAMES: tuple[str, ...] = ("stay_hours", "stay_days")  # the further inputs of a model that may see the clock
 
 # Name, type and shape of each part of the running state; each is an attribute of FeatureState.
 STATE_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -237,6 +252,16 @@ def _assemble(state: FeatureState, inputs: StepInput, now: NDArray[np.bool_], sc
         width = block.shape[1] if block.ndim > 1 else 1
         x[:, column : column + width] = block.reshape(n, width)
         column += width
+    np.clip(x, -INPUT_BOUND, INPUT_BOUND, out=x)
+    return _grid(x)
+
+
+def clock_features(step: NDArray[np.int32]) -> F32:
+    """Return the hour of the stay, as a logarithm and in days (N, 2), for a step (N)."""
+    hours = np.maximum(step, 0).astype(np.float32)
+    x = np.empty((len(hours), len(CLOCK_NAMES)), dtype=np.float32)
+    x[:, 0] = np.log1p(hours) / _LOG_STAY_HOURS
+    x[:, 1] = hours / _HOURS_A_DAY
     np.clip(x, -INPUT_BOUND, INPUT_BOUND, out=x)
     return _grid(x)
 

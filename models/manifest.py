@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from models.features import FEATURE_NAMES, INPUT_BOUND
+from models.features import CLOCK_NAMES, FEATURE_NAMES, INPUT_BOUND
 from models.vital_signs import NAMES
 
 __all__ = ["SCHEMA_VERSION", "Assessable", "Calibration", "GoldenStay", "Layout", "Manifest", "Scale", "Thresholds"]
@@ -22,6 +22,11 @@ class Layout(msgspec.Struct, frozen=True):
     vital_signs: tuple[str, ...] = NAMES
     features: tuple[str, ...] = FEATURE_NAMES
     input_bound: float = INPUT_BOUND
+
+    @classmethod
+    def of(cls, hidden: int, *, clock: bool) -> Layout:
+        """Return the layout of a network of this program, with or without the clock among its inputs."""
+        return cls(hidden=hidden, features=FEATURE_NAMES + CLOCK_NAMES if clock else FEATURE_NAMES)
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -76,6 +81,8 @@ class Manifest(msgspec.Struct, frozen=True):
     thresholds: Thresholds
     assessable: Assessable
     golden: tuple[GoldenStay, ...] = ()
+    # Added to the logit, by hour of the stay (the last one also later); empty: the model does not see the clock.
+    hour_log_odds: tuple[float, ...] = ()
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     schema_version: int = SCHEMA_VERSION

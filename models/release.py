@@ -16,7 +16,7 @@ from models.cohort import Cohort
 from models.episodes import choose_raise_threshold, episode_starts, episodes_per_day
 from models.evaluation import VIEWS, evaluate, hours_only
 from models.lstm import Weights
-from models.manifest import Assessable, Calibration, Scale, Thresholds
+from models.manifest import Assessable, Calibration, Manifest, Scale, Thresholds
 from models.metrics import best_utility_threshold
 from models.scoring import Scored, score_cohort
 from models.split import Split
@@ -34,6 +34,7 @@ def release(
     *,
     weights: Weights,
     scales: dict[str, Scale],
+    hour_log_odds: tuple[float, ...] = (),
     cohort: Cohort,
     parts: Split,
     config: TrainingConfig,
@@ -41,13 +42,16 @@ def release(
     version: str,
     origin: dict[str, object],
     rounds: int = 200,
+    measured: Manifest | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> StayModel:
     """Write the artefact and return it.
 
     The calibration stays give the map from logit to risk; they and the validation stays give the thresholds; the test
     stays give the figures, with and without parts of the inputs, and their ids are listed in `test-stays.txt`: stays
-    the model may be shown on. `origin` goes into the manifest as it is. `progress` is called with what is being done.
+    the model may be shown on. `origin` goes into the manifest as is. With `measured`, the figures are taken over from
+    that artefact, which the same recipe made without its test stays: those have since been learned from. `progress` is
+    called with what is being done.
     """
     say = progress or (lambda _: None)
     say("calibrating")
@@ -60,6 +64,7 @@ def release(
         assessable=Assessable(),
         training=origin | {"split_digest": parts.digest, "test_stays_sha256": _list_test_stays(folder, cohort, parts)},
         metrics={},
+        hour_log_odds=hour_log_odds,
     )
     model = build_model(weights, description)
     calibration = cohort.select(parts.calibration)
@@ -70,14 +75,15 @@ def release(
     tuning = cohort.select(parts.calibration | parts.validation)
     scored = score_cohort(model, tuning)
     thresholds = _thresholds(scored, tuning, config)
-    test = cohort.select(parts.test)
     description = replace(description, thresholds=thresholds)
-    metrics: dict[str, object] = {
-        "tuning_stays": {"pager": _pager_figures(scored, tuning, thresholds)},
-        "test_stays": _test_figures(
+    metrics: dict[str, object] = {"tuning_stays": {"pager": _pager_figures(scored, tuning, thresholds)}}
+    if measured is not None:
+        metrics |= {"test_stays": measured.metrics["test_stays"], "measured_with_weights": measured.weights_sha256}
+    else:
+        test = cohort.select(parts.test)
+        metrics["test_stays"] = _test_figures(
             model, test=test, tuning=tuning, thresholds=thresholds, seed=config.seed, rounds=rounds, say=say
-        ),
-    }
+        )
     return save_model(folder, weights, replace(description, metrics=metrics))
 
 

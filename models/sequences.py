@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cohort import Cohort
-from models.features import FEATURE_NAMES, FeatureState, Scaling
+from models.features import FEATURE_NAMES, FeatureState, Scaling, clock_features
 from models.manifest import Scale
 from models.timeline import Timeline
 from models.training_config import TrainingConfig
@@ -83,6 +83,11 @@ class HourOdds:
         negatives[:-1] = _smooth(negatives[:-1], config.hour_smoothing)
         self._log_odds = np.log((positives + 0.5) / (negatives + 0.5)).astype(np.float32)
         self._weights = (negatives / negatives.max()).astype(np.float32)
+
+    @property
+    def log_odds(self) -> tuple[float, ...]:
+        """log(P_h / N_h) by hour; the last one is that of all later hours."""
+        return tuple(round(value, 6) for value in self._log_odds.tolist())
 
     def of(self, steps: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return log(P_h / N_h) and N_h over its largest, for each row's hour (R each)."""
@@ -169,8 +174,10 @@ def _channels(n: int, config: TrainingConfig, rng: np.random.Generator) -> NDArr
     return np.where(three, always, kept)
 
 
-def feature_sequences(cohort: Cohort, scaling: Scaling, *, vitals: frozenset[str] | None = None) -> Sequences:
-    """Return the features of every row, from the state that the bedside code keeps.
+def feature_sequences(
+    cohort: Cohort, scaling: Scaling, *, vitals: frozenset[str] | None = None, clock: bool = False
+) -> Sequences:
+    """Return the features of every row, from the state that the bedside code keeps; with `clock`, the hour beside.
 
     An hour without a row inside a stay moves the features on but gives no row, here only: such hours are rare.
     """
@@ -190,7 +197,7 @@ def feature_sequences(cohort: Cohort, scaling: Scaling, *, vitals: frozenset[str
     # A sequence starts with the stay, with every row before the first measurement, and right after those.
     starts = np.flatnonzero(first | before | np.concatenate(([False], before[:-1])))
     return Sequences(
-        x=x,
+        x=np.concatenate([x, clock_features(cohort.steps)], axis=1) if clock else x,
         starts=starts,
         lengths=np.diff(np.append(starts, cohort.n_rows)),
         stays=cohort.stay_of_row[starts],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cohort import Cohort
+from models.cohort import Cohort, CohortError
 
 __all__ = ["SPLIT_SEED", "Split", "split"]
 
@@ -29,6 +29,21 @@ class Split:
     def parts(self) -> dict[str, NDArray[np.bool_]]:
         """Return the parts by name."""
         return {"train": self.train, "validation": self.validation, "calibration": self.calibration, "test": self.test}
+
+    def refit(self, cohort: Cohort, shown: frozenset[str]) -> Split:
+        """Return the split with the test stays moved to the training, but those with an id in `shown`.
+
+        For the model that is shipped, when the figures of its recipe have been measured. Raises CohortError where a
+        stay of `shown` is not a test stay.
+        """
+        ids = np.array(cohort.patient_ids)
+        test = self.test & np.isin(ids, sorted(shown))
+        if int(test.sum()) != len(shown):
+            msg = f"{len(shown) - int(test.sum())} of {len(shown)} stays to be kept out are not among the test stays."
+            raise CohortError(msg)
+        train = self.train | (self.test & ~test)
+        part = np.select([train, self.validation, self.calibration], [0, 1, 2], default=3)
+        return Split(train, self.validation, self.calibration, test, digest=_digest(ids, part))
 
 
 def split(cohort: Cohort, seed: int = SPLIT_SEED) -> Split:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import NEVER, STATE_FIELDS, FeatureState, Scaling
+from models.features import NEVER, STATE_FIELDS, FeatureState, Scaling, clock_features
 from models.lstm import Lstm, Weights
 from models.manifest import Manifest
 from models.step_input import HIDEABLE, StepInput, masked
@@ -37,6 +37,7 @@ class StayModel:
             deviation=np.array([scale.deviation for scale in scales], dtype=np.float32),
         )
         self._lstm = Lstm(weights)
+        self._hour_log_odds = np.array(manifest.hour_log_odds) if manifest.hour_log_odds else None
         hidden = (weights.hidden,)
         self.state_dtype = np.dtype([("h", "<f4", hidden), ("c", "<f4", hidden), *STATE_FIELDS])
 
@@ -56,6 +57,8 @@ class StayModel:
         """
         features = FeatureState.read(state)
         x = features.advance(inputs, self.scaling)
+        if self._hour_log_odds is not None:
+            x = np.concatenate([x, clock_features(inputs.step)], axis=1)
         h, c = np.ascontiguousarray(state["h"]), np.ascontiguousarray(state["c"])
         new_h, new_c = self._lstm.step(x, h, c)
         after = np.empty(len(state), dtype=self.state_dtype)
@@ -63,7 +66,10 @@ class StayModel:
         started = features.started[:, None]
         after["h"] = np.where(started, new_h, h)
         after["c"] = np.where(started, new_c, c)
-        return after, self._lstm.logit(new_h)
+        logit = self._lstm.logit(new_h)
+        if self._hour_log_odds is not None:
+            logit += self._hour_log_odds[np.clip(inputs.step, 0, len(self._hour_log_odds) - 1)]
+        return after, logit
 
     def risk(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return calibrated probabilities (N) of onset within six hours or already, rounded to six decimals."""

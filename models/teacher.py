@@ -1,16 +1,18 @@
-"""Soft targets: what networks that also see laboratory values make of stays they were not trained on.
+"""Soft targets: what trees that also see laboratory values and the hour make of stays they were not trained on.
 
 A label says only whether onset came within hours; a teacher that has seen lactate and creatinine says how likely it
 was (Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015; privileged information: Vapnik and
-Vashist, 2009). Each of its networks learns from all folds of the training stays but one, and judges that one, so that
-no row is judged by a network that knows its label.
+Vashist, 2009). Each of its models (gradient-boosted trees: Ke et al., LightGBM, NIPS 2017) learns from all folds of
+the training stays but one, and judges that one, so that no row is judged by a model that knows its label.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,70 +21,113 @@ from numpy.typing import NDArray
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from models.cohort import Cohort
 from models.laboratory import Laboratory
-from models.learner import Learner, Targets, logits_of
-from models.sequences import Sequences
 from models.training_config import TrainingConfig
 
-__all__ = ["Teacher"]
+if TYPE_CHECKING:
+    import lightgbm
+
+__all__ = ["TREES", "Teacher", "TeacherError", "trees_library"]
 
 _SEED = 1000  # apart from the seeds of the model's own epochs
 
+# LightGBM's settings of every teacher; one thread and a fixed layout give the same trees every time.
+TREES: dict[str, object] = {
+    "feature_fraction": 0.4,
+    "bagging_fraction": 0.6,
+    "bagging_freq": 1,
+    "lambda_l2": 10.0,
+    "max_bin": 63,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbose": -1,
+}
+
+
+class TeacherError(RuntimeError):
+    """The teacher cannot run here: the message says what to install."""
+
 
 class Teacher:
-    """Networks over the training stays' bedside features and laboratory values."""
+    """Boosted trees over the training stays' bedside features, laboratory values and hours."""
 
     def __init__(
-        self, training: Cohort, laboratory: Laboratory, bedside: Sequences, targets: Targets, config: TrainingConfig
+        self, training: Cohort, laboratory: Laboratory, bedside: NDArray[np.float32], config: TrainingConfig
     ) -> None:
-        """Take the training stays, their features with nothing hidden, and their labels as targets."""
-        self._cohort = training
-        self._targets = targets
+        """Take the training stays, which must be labelled, and their features with nothing hidden (R, F)."""
+        hour = training.steps[:, None].astype(np.float32)
+        self._x = np.concatenate([bedside, laboratory.features(training), hour], axis=1)  # (R, F + 55)
+        self._labels = np.zeros(0, dtype=np.uint8) if training.labels is None else training.labels
         self._config = config
-        self._sequences = replace(bedside, x=np.concatenate([bedside.x, laboratory.features(training)], axis=1))
         rng = np.random.default_rng([config.seed, _SEED])
-        fold = rng.permutation(training.n_stays) % config.teacher_folds
-        self._fold_of_sequence = fold[bedside.stays]
-        self._fold_of_row = np.repeat(fold, training.lengths)
-        self._fold = fold
+        self._fold = np.repeat(rng.permutation(training.n_stays) % config.teacher_folds, training.lengths)  # (R)
 
     def probabilities(
         self, identity: str, cache: Path | None, progress: Callable[[int, int, str], None] | None
     ) -> NDArray[np.float32]:
-        """Return the probability of a positive label for each row (R), its hour's odds included.
+        """Return the probability of a positive label for each row (R).
 
-        With `cache`, what each fold's network said is kept there, and not computed again when the run is resumed.
+        With `cache`, what each fold's model said is kept there, and not computed again when the run is resumed.
+        Raises TeacherError where LightGBM is not installed, CheckpointError where the cache is of another run.
         """
         said: dict[str, torch.Tensor] = {}
         if cache is not None and cache.exists():
             said = dict(read_checkpoint(cache, identity).tensors)
-        logits = np.zeros(self._cohort.n_rows)
+        table: lightgbm.Dataset | None = None
+        probabilities = np.zeros(len(self._x), dtype=np.float32)
         for fold in range(self._config.teacher_folds):
-            mine = self._fold_of_row == fold
             if str(fold) not in said:
-                said[str(fold)] = torch.from_numpy(self._judge(fold, progress)[mine])
+                table = table or self._table()
+                said[str(fold)] = torch.from_numpy(self._judge(table, fold, progress))
                 if cache is not None:
                     write_checkpoint(cache, Checkpoint(identity, (), said))
-            logits[mine] = said[str(fold)].numpy()
-        return (1 / (1 + np.exp(-(logits + self._targets.offset)))).astype(np.float32)
+            probabilities[self._fold == fold] = said[str(fold)].numpy()
+        return probabilities
 
-    def _judge(self, fold: int, progress: Callable[[int, int, str], None] | None) -> NDArray[np.float64]:
-        """Return the logits of a fold's rows (R; zeros elsewhere) by a network that learned from the other folds."""
-        config = self._config
-        septic, others = self._cohort.septic, self._fold != fold
-        shown = int((septic & others).sum() + config.negative_share * (~septic & others).sum())
-        updates = max(shown // config.group_size, 1)
-        learner = Learner(
-            self._sequences.x.shape[1], config, updates * config.teacher_epochs, seed=config.seed + _SEED + fold
+    def _table(self) -> lightgbm.Dataset:
+        """Return all rows with their inputs sorted into bins, which needs no label."""
+        labels = self._labels.astype(np.float32)
+        table: lightgbm.Dataset = trees_library().Dataset(
+            self._x, labels, params=self._parameters(), free_raw_data=False
         )
-        for epoch in range(config.teacher_epochs):
-            rng = np.random.default_rng([config.seed, _SEED, fold, epoch])
-            drawn = others & (septic | (rng.random(len(septic)) < config.negative_share))
-            group = np.where(drawn, rng.permutation(len(septic)) % updates, -1)[self._sequences.stays]
-            for update in range(updates):
-                chosen = np.flatnonzero(group == update)
-                learner.update(epoch * updates + update, self._sequences, self._targets, chosen)
-                if progress:
-                    done = (fold * config.teacher_epochs + epoch) * updates + update + 1
-                    total = config.teacher_folds * config.teacher_epochs * updates
-                    progress(done, total, f"teacher {fold + 1}/{config.teacher_folds}")
-        return logits_of(learner.average, self._sequences, np.flatnonzero(self._fold_of_sequence == fold))
+        return table.construct()
+
+    def _judge(
+        self, table: lightgbm.Dataset, fold: int, progress: Callable[[int, int, str], None] | None
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of a fold's rows by trees that learned from the other folds."""
+        trees, folds = self._config.teacher_trees, self._config.teacher_folds
+
+        def show(environment: lightgbm.callback.CallbackEnv) -> None:
+            if progress:
+                progress(fold * trees + environment.iteration + 1, folds * trees, f"teacher {fold + 1}/{folds}")
+
+        others = np.flatnonzero(self._fold != fold)
+        model = trees_library().train(
+            self._parameters(), table.subset(others.tolist()), num_boost_round=trees, callbacks=[show]
+        )
+        said = np.asarray(model.predict(self._x[self._fold == fold], num_threads=1))
+        return said.astype(np.float32)
+
+    def _parameters(self) -> dict[str, object]:
+        """Return LightGBM's settings."""
+        config = self._config
+        return TREES | {
+            "objective": "binary",
+            "learning_rate": config.teacher_learning_rate,
+            "num_leaves": config.teacher_leaves,
+            "min_data_in_leaf": config.teacher_leaf_rows,
+            "seed": config.seed,
+        }
+
+
+def trees_library() -> ModuleType:
+    """Return LightGBM, which only a training run with a teacher or a tutor needs; TeacherError where it is missing."""
+    try:
+        return importlib.import_module("lightgbm")
+    except ImportError as error:
+        msg = (
+            "Training with a teacher or a tutor needs LightGBM: install the dependency group `train`, or set "
+            "teacher_share and tutor_share to 0 in the training configuration."
+        )
+        raise TeacherError(msg) from error

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from models.checkpoint import Checkpoint, Epoch, read_checkpoint, write_checkpoint
 from models.cohort import Cohort
-from models.features import FEATURE_NAMES
 from models.laboratory import Laboratory
 from models.learner import Learner, Targets, logits_of
 from models.lstm import Weights
 from models.manifest import Scale
 from models.metrics import auroc
-from models.net import StayNet
 from models.sequences import (
     HourOdds,
     Sequences,
+    Shown,
     epoch_cohort,
     feature_sequences,
     measure_scales,
@@ -31,8 +30,11 @@ from models.sequences import (
 )
 from models.teacher import Teacher
 from models.training_config import TrainingConfig
+from models.tutor import Tutor
 
-__all__ = ["Epoch", "Trained", "teacher_file", "train"]
+__all__ = ["Epoch", "Trained", "teacher_file", "train", "tutor_file"]
+
+_TUTOR_SEED = 2000  # apart from the seeds of epochs and teacher
 
 _THREE = frozenset({"heart_rate", "respiratory_rate", "temperature"})
 _Progress = Callable[[int, int, str], None] | None
@@ -44,6 +46,7 @@ class Trained:
 
     weights: Weights
     scales: dict[str, Scale]
+    hour_log_odds: tuple[float, ...]  # to be added to the logit; empty for a model that must not see the clock
     history: tuple[Epoch, ...]
 
 
@@ -61,13 +64,16 @@ def train(
     `laboratory` are the training rows' values for the teacher; without them the labels alone are learned from. With
     `checkpoint`, every epoch is written there (and what the teacher says beside it), and a run that was interrupted
     goes on after its last whole epoch, to the weights it would have had. `progress` is called with updates done,
-    updates in all, and a word. Raises CheckpointError where a file is of another run.
+    updates in all, and a word. Raises CheckpointError where a file is of another run, TeacherError where LightGBM is
+    missing.
     """
     run = _Run(training, validation, config, laboratory)
     if checkpoint is not None and checkpoint.exists():
         run.resume(read_checkpoint(checkpoint, run.identity))
     if not run.finished and laboratory is not None and config.teacher_share > 0:
         run.hear_teacher(laboratory, None if checkpoint is None else teacher_file(checkpoint), progress)
+    if not run.finished and config.tutor_share > 0:
+        run.find_tutor(None if checkpoint is None else tutor_file(checkpoint), progress)
     while not run.finished:
         run.epoch(progress)
         if checkpoint is not None:
@@ -78,6 +84,11 @@ def train(
 def teacher_file(checkpoint: Path) -> Path:
     """Return where what the teacher says is kept beside a checkpoint."""
     return checkpoint.with_name("teacher-" + checkpoint.name)
+
+
+def tutor_file(checkpoint: Path) -> Path:
+    """Return where the tutor is kept beside a checkpoint."""
+    return checkpoint.with_name("tutor-" + checkpoint.name)
 
 
 class _Run:
@@ -93,13 +104,16 @@ class _Run:
         self.scaling = scaling_of(self.scales)
         self.odds = HourOdds(training, config)
         self.labels = _labels(training).astype(np.float32)  # (R) what is learned, softened by a teacher
-        self.views = [feature_sequences(validation, self.scaling, vitals=view) for view in (None, _THREE)]
+        self.views = [
+            feature_sequences(validation, self.scaling, vitals=view, clock=config.clock) for view in (None, _THREE)
+        ]
         self.identity = _identity(training, validation, config, laboratory)
         shown = int(training.septic.sum() + config.negative_share * (~training.septic).sum())
         self.updates = max(shown // config.group_size, 1)  # an epoch
-        self.learner = Learner(len(FEATURE_NAMES), config, self.updates * config.epochs, config.seed)
+        self.learner = Learner(self.views[0].x.shape[1], config, self.updates * config.epochs, config.seed)
         self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
         self.history: list[Epoch] = []
+        self.tutor: Tutor | None = None
 
     @property
     def finished(self) -> bool:
@@ -111,16 +125,50 @@ class _Run:
 
     def hear_teacher(self, laboratory: Laboratory, cache: Path | None, progress: _Progress) -> None:
         """Mix what a teacher says of the training rows into what is learned."""
-        offset, hour_weight = self.odds.of(self.training.steps)
-        # A teacher is shown a share of the stays without sepsis too; what is missing is made up for by their weight.
-        stay_weights = np.where(self.training.septic, 1.0, 1.0 / self.config.negative_share)
-        weight = (hour_weight * np.repeat(stay_weights, self.training.lengths)).astype(np.float32)
-        targets = Targets(self.labels, offset, weight)
-        bedside = feature_sequences(self.training, self.scaling)
-        teacher = Teacher(self.training, laboratory, bedside, targets, self.config)
-        said = teacher.probabilities(self.identity, cache, progress)
+        bedside = feature_sequences(self.training, self.scaling).x
+        teacher = Teacher(self.training, laboratory, bedside, self.config)
+        said = teacher.probabilities(_identity_of_teacher(self.training, self.config, laboratory), cache, progress)
         share = np.float32(self.config.teacher_share)
         self.labels = (1 - share) * self.labels + share * said
+
+    def find_tutor(self, cache: Path | None, progress: _Progress) -> None:
+        """Train the tutor, on several views of the training stays, or take it from the file of an interrupted run."""
+        if cache is not None and cache.exists():
+            self.tutor = Tutor.from_tensor(read_checkpoint(cache, self.identity).tensors["tutor"])
+            return
+        views = [
+            self._show(np.random.default_rng([self.config.seed, _TUTOR_SEED, view]))
+            for view in range(self.config.tutor_views)
+        ]
+        x = np.concatenate([sequences.x for _, sequences, _ in views])
+        said = [targets for _, _, targets in views]
+        targets = Targets(
+            *(np.concatenate([getattr(each, part) for each in said]) for part in ("label", "offset", "weight"))
+        )
+        self.tutor = Tutor.learn(x, targets, self.config, progress or (lambda *_: None))
+        if cache is not None:
+            write_checkpoint(cache, Checkpoint(self.identity, (), {"tutor": self.tutor.to_tensor()}))
+
+    def _show(self, rng: np.random.Generator) -> tuple[Shown, Sequences, Targets]:
+        """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row."""
+        shown = epoch_cohort(self.training, self.config, rng)
+        sequences = feature_sequences(shown.cohort, self.scaling, clock=self.config.clock)
+        offset, hour_weight = self.odds.of(shown.cohort.steps)
+        weight = np.repeat(shown.stay_weights, shown.cohort.lengths)
+        if not self.config.clock:
+            weight = weight * hour_weight
+        label = self.labels[shown.rows]
+        if self.tutor is not None:
+            share = self._tutor_share(shown.cohort)
+            said = 1 / (1 + np.exp(-(self.tutor.logits(sequences.x) + offset)))
+            label = (1 - share) * label + share * said
+        return shown, sequences, Targets(label, offset, weight)
+
+    def _tutor_share(self, cohort: Cohort) -> NDArray[np.float32]:
+        """Return the tutor's share in what is learned of each row (R)."""
+        known = np.isfinite(cohort.hospital_hours) | (cohort.unit_type > 0)
+        share = np.where(known, self.config.tutor_share, self.config.tutor_share_hidden)
+        return np.repeat(share, cohort.lengths).astype(np.float32)
 
     def epoch(self, progress: _Progress) -> None:
         """Show the epoch's stays once, in groups; then see how the averaged weights do on the validation stays."""
@@ -128,11 +176,7 @@ class _Run:
         number = len(self.history)
         rng = np.random.default_rng([self.config.seed, number])  # an epoch's draws do not depend on those before it
         torch.manual_seed(int(rng.integers(2**31)))  # dropout
-        shown = epoch_cohort(self.training, self.config, rng)
-        sequences = feature_sequences(shown.cohort, self.scaling)
-        offset, hour_weight = self.odds.of(shown.cohort.steps)
-        weight = hour_weight * np.repeat(shown.stay_weights, shown.cohort.lengths)
-        targets = Targets(self.labels[shown.rows], offset, weight)
+        shown, sequences, targets = self._show(rng)
         group = (rng.permutation(shown.cohort.n_stays) % self.updates)[sequences.stays]
         # learn
         losses = []
@@ -142,10 +186,18 @@ class _Run:
             if progress:
                 progress(done + 1, self.config.epochs * self.updates, f"epoch {number + 1}/{self.config.epochs}")
         # validate
-        all_signs, three_signs = (_validate(self.learner.average, view, self.validation) for view in self.views)
+        all_signs, three_signs = (self._validate(view) for view in self.views)
         self.history.append(Epoch(float(np.mean(losses)), all_signs, three_signs))
         if self.history[-1].score >= max(epoch.score for epoch in self.history):
             self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
+
+    def _validate(self, sequences: Sequences) -> float:
+        """Return the AUROC on the validation stays: time-adjusted, or with the hour's odds where they are allowed."""
+        logits = logits_of(self.learner.average, sequences)
+        labels, steps = _labels(self.validation), self.validation.steps
+        if self.config.clock:
+            return auroc(logits + self.odds.of(steps)[0], labels)
+        return auroc(logits, labels, groups=steps)
 
     def checkpoint(self) -> Checkpoint:
         """Return everything the rest of the run depends on."""
@@ -161,23 +213,30 @@ class _Run:
     def result(self) -> Trained:
         """Return the best epoch's weights."""
         self.learner.average.load_state_dict(self.best)
-        return Trained(self.learner.average.weights(), self.scales, tuple(self.history))
+        hour_log_odds = self.odds.log_odds if self.config.clock else ()
+        return Trained(self.learner.average.weights(), self.scales, hour_log_odds, tuple(self.history))
 
 
 def _labels(cohort: Cohort) -> NDArray[np.uint8]:
     return np.zeros(0, dtype=np.uint8) if cohort.labels is None else cohort.labels
 
 
-def _validate(net: StayNet, sequences: Sequences, cohort: Cohort) -> float:
-    """Return the time-adjusted AUROC."""
-    return auroc(logits_of(net, sequences), _labels(cohort), groups=cohort.steps)
-
-
 def _identity(training: Cohort, validation: Cohort, config: TrainingConfig, laboratory: Laboratory | None) -> str:
     """Return a digest of everything a run depends on but the versions of the libraries."""
-    digest = hashlib.sha256(msgspec.json.encode(config))
+    return _digest(msgspec.json.encode(config), (training, validation), laboratory)
+
+
+def _identity_of_teacher(training: Cohort, config: TrainingConfig, laboratory: Laboratory) -> str:
+    """Return a digest of what a teacher depends on: runs that differ in other settings can be given its file."""
+    settings = {name: value for name, value in msgspec.to_builtins(config).items() if name.startswith("teacher_")}
+    settings |= {"teacher_share": None, "seed": config.seed}
+    return _digest(msgspec.json.encode(settings), (training,), laboratory)
+
+
+def _digest(settings: bytes, cohorts: tuple[Cohort, ...], laboratory: Laboratory | None) -> str:
+    digest = hashlib.sha256(settings)
     arrays: list[NDArray[np.generic]] = [] if laboratory is None else [laboratory.values]
-    for cohort in (training, validation):
+    for cohort in cohorts:
         digest.update("\n".join(cohort.patient_ids).encode())
         arrays += [cohort.values, cohort.steps, _labels(cohort), cohort.age_years, cohort.sex, cohort.hospital_hours]
     for array in arrays:

@@ -25,6 +25,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of a run; `training.toml` says what each means."""
 
     seed: Annotated[int, msgspec.Meta(ge=0)]
+    clock: bool
     hidden: _Count
     input_dropout: _Share
     output_dropout: _Share
@@ -47,7 +48,17 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hour_pooling: _Count
     teacher_share: _Share
     teacher_folds: Annotated[int, msgspec.Meta(ge=2)]
-    teacher_epochs: _Count
+    teacher_trees: _Count
+    teacher_leaves: Annotated[int, msgspec.Meta(ge=2)]
+    teacher_leaf_rows: _Count
+    teacher_learning_rate: _Positive
+    tutor_share: _Share
+    tutor_share_hidden: _Share
+    tutor_views: _Count
+    tutor_trees: _Count
+    tutor_leaves: Annotated[int, msgspec.Meta(ge=2)]
+    tutor_leaf_rows: _Count
+    tutor_learning_rate: _Positive
     alert_episodes_per_day: _Positive
     resolve_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)]
 

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.artifact import ArtifactError
+from models.artifact import ArtifactError, load_model
 from models.calibration import CalibrationError
 from models.cohort import Cohort, CohortError, read_cohort
 from models.laboratory import Laboratory, read_laboratory
@@ -46,6 +46,16 @@ _LIBRARIES = ("torch", "numpy", "polars")
 @click.option("--version", default="1.0.0", show_default=True, help="Version of the model.")
 @click.option("--restart", is_flag=True, help="Start anew where an interrupted run left a checkpoint.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the folder holds.")
+@click.option(
+    "--refit",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Artefact of the same configuration and data: learn from its test stays too, and take its figures over.",
+)
+@click.option(
+    "--keep-out",
+    type=click.Path(exists=True, path_type=Path),
+    help="With --refit: a file of test stays that are not learned from, so that the model can be shown on them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(
     *,
@@ -57,6 +67,8 @@ def command(
     version: str,
     restart: bool,
     overwrite: bool,
+    refit: Path | None,
+    keep_out: Path | None,
     as_json: bool,
 ) -> None:
     """Train on the stays of FILE, calibrate, choose thresholds, test, and write the artefact into a folder.
@@ -76,19 +88,24 @@ def command(
         if seed is not None:
             settings = msgspec.structs.replace(settings, seed=seed)
         cohort = read_cohort(file)
-        parts = split(cohort)
+        parts, measured = split(cohort), None
+        if refit is not None:
+            measured = load_model(str(refit)).manifest
+            parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
         trained = _train(cohort, read_laboratory(file), parts, settings, out, restart=restart)
         with _spinner() as say:
             model = release(
                 out,
                 weights=trained.weights,
                 scales=trained.scales,
+                hour_log_odds=trained.hour_log_odds,
                 cohort=cohort,
                 parts=parts,
                 config=settings,
                 name=name,
                 version=version,
                 origin=_origin(file, cohort, parts, settings, trained),
+                measured=measured,
                 progress=say,
             )
     _remove_checkpoint(out)
@@ -106,11 +123,12 @@ def _train(
 ) -> Trained:
     from models.checkpoint import CheckpointError  # noqa: PLC0415  (torch is for this command alone)
     from models.curves import draw_curves  # noqa: PLC0415  (so is matplotlib)
+    from models.teacher import TeacherError  # noqa: PLC0415
     from models.training import train  # noqa: PLC0415
 
     if restart:
         _remove_checkpoint(out)
-    with failing_on(CheckpointError), _progress() as progress:
+    with failing_on(CheckpointError, TeacherError), _progress() as progress:
         bar = progress.add_task("training", total=None)
 
         def show(done: int, total: int, what: str) -> None:
@@ -129,7 +147,7 @@ def _train(
 
 
 def _remove_checkpoint(out: Path) -> None:
-    for name in (_CHECKPOINT, f"teacher-{_CHECKPOINT}"):
+    for name in (_CHECKPOINT, f"teacher-{_CHECKPOINT}", f"tutor-{_CHECKPOINT}"):
         (out / name).unlink(missing_ok=True)
 
 

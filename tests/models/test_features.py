@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.early_warning import news2_points
-from models.features import FEATURE_NAMES, INPUT_BOUND, INPUT_GRID, FeatureState, Scaling
+from models.features import FEATURE_NAMES, INPUT_BOUND, INPUT_GRID, FeatureState, Scaling, clock_features
 from models.step_input import StepInput
 from models.vital_signs import NAMES
 from tests.models.stays import SPREAD, TYPICAL, made_up_input, rows_of
@@ -72,6 +72,13 @@ def column(name: str) -> int:
 def made_up_stays(seed: int) -> list[StepInput]:
     rng = np.random.default_rng(seed)
     return [made_up_input(rng, N, step, late=0.0) for step in range(STEPS)]
+
+
+def test_the_clock_is_a_logarithm_and_days_on_the_grid() -> None:
+    x = clock_features(np.array([-1, 0, 1, 24, 10_000], dtype=np.int32))
+    assert x[:, 0].tolist() == pytest.approx([0, 0, np.log(2) / 4, np.log(25) / 4, np.log(10_001) / 4], abs=1e-6)
+    assert x[:, 1].tolist() == pytest.approx([0, 0, 1 / 24, 1, INPUT_BOUND], abs=1e-6)
+    assert (np.rint(x / INPUT_GRID) * INPUT_GRID == x).all()
 
 
 @pytest.mark.parametrize("seed", range(3))

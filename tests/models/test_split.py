@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from models.cohort import Cohort
+from models.cohort import Cohort, CohortError
 from models.split import split
 from tests.models.stays import made_up_cohort
 
@@ -28,6 +29,20 @@ def test_each_stratum_has_its_share_in_each_part() -> None:
             stratum = (hospital == letter) & (cohort.septic == septic)
             shares = [part[stratum].mean() for part in split(cohort).parts().values()]
             assert np.allclose(shares, [0.80, 0.08, 0.04, 0.08], atol=0.006)
+
+
+def test_a_refit_learns_from_the_test_stays_but_those_that_are_shown() -> None:
+    cohort = made_up_cohort(0, stays=600, longest=4)
+    parts = split(cohort)
+    shown = frozenset(sorted(names(cohort, parts.test))[:5])
+    refit = parts.refit(cohort, shown)
+    assert names(cohort, refit.test) == shown
+    assert names(cohort, refit.train) == (names(cohort, parts.train) | names(cohort, parts.test)) - shown
+    assert np.array_equal(refit.calibration, parts.calibration)
+    assert np.array_equal(refit.validation, parts.validation)
+    assert refit.digest != parts.digest
+    with pytest.raises(CohortError, match="1 of 1 stays"):
+        parts.refit(cohort, frozenset(sorted(names(cohort, parts.train))[:1]))
 
 
 def test_the_order_of_the_file_does_not_matter() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,10 +17,13 @@ from models.vital_signs import HEART_RATE, NAMES, TEMPERATURE
 from tests.models.stays import made_up_input, rows_of
 
 MODEL = untrained_model(seed=3)
+CLOCKED = untrained_model(seed=4, clock=True)
 
 
-@pytest.fixture(params=["untrained", "bedside"])
+@pytest.fixture(params=["untrained", "clocked", "bedside"])
 def model(request: pytest.FixtureRequest) -> StayModel:
+    if request.param == "clocked":
+        return CLOCKED
     return MODEL if request.param == "untrained" else load_model("bedside")
 
 
@@ -65,6 +69,23 @@ def test_a_result_does_not_depend_on_the_batch(seed: int, size: int, steps: int,
     state, logits = run(MODEL, [rows_of(step, rows) for step in inputs])
     assert logits.tobytes() == np.ascontiguousarray(whole_logits[:, rows]).tobytes()
     assert state.tobytes() == whole_state[rows].tobytes()
+
+
+def test_only_a_model_with_the_clock_sees_it() -> None:
+    early, late_on = measured(2, heart_rate=80.0), measured(50, heart_rate=80.0)
+    assert run(MODEL, [early])[1] == run(MODEL, [late_on])[1]
+    assert run(CLOCKED, [early])[1] != run(CLOCKED, [late_on])[1]
+
+
+def test_the_hours_odds_are_added_and_the_last_ones_go_on() -> None:
+    without = replace_odds(CLOCKED, (0.0, 0.0, 0.0))
+    for step, odds in ((0, -5.0), (1, -4.5), (2, -4.0), (900, -4.0)):
+        inputs = [measured(step, heart_rate=80.0)]
+        assert run(CLOCKED, inputs)[1] - run(without, inputs)[1] == pytest.approx(odds, abs=1e-12)
+
+
+def replace_odds(model: StayModel, odds: tuple[float, ...]) -> StayModel:
+    return StayModel(msgspec.structs.replace(model.manifest, hour_log_odds=odds), "", model.weights)
 
 
 def test_the_shipped_model_does_not_depend_on_the_batch_either() -> None:

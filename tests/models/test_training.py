@@ -16,14 +16,23 @@ import pytest
 from models import teacher
 from models.checkpoint import CheckpointError
 from models.curves import draw_curves
+from models.features import CLOCK_NAMES, FEATURE_NAMES
 from models.laboratory import COLUMNS, Laboratory
 from models.lstm import Weights
-from models.training import Trained, teacher_file, train
+from models.training import Trained, teacher_file, train, tutor_file
 from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
+from models.tutor import Tutor
 from tests.models.stays import made_up_cohort
 
 CONFIG = msgspec.structs.replace(
-    load_training_config(), hidden=8, epochs=4, patience=4, group_size=16, learning_rate=0.02, averaging=0.8
+    load_training_config(),
+    hidden=8,
+    epochs=4,
+    patience=4,
+    group_size=16,
+    learning_rate=0.02,
+    averaging=0.8,
+    tutor_share=0.0,
 )
 
 
@@ -47,7 +56,7 @@ def taught(checkpoint: Path | None = None) -> Trained:
     """Return a run that a teacher has a part in."""
     training = made_up_cohort(0, stays=150, longest=30, signal=25.0)
     validation = made_up_cohort(1, stays=60, longest=30, signal=25.0)
-    config = msgspec.structs.replace(CONFIG, epochs=1, teacher_folds=2, teacher_epochs=1)
+    config = msgspec.structs.replace(CONFIG, epochs=1, teacher_folds=2, teacher_trees=10, teacher_leaf_rows=20)
     return train(training, validation, config, laboratory=telling_laboratory(), checkpoint=checkpoint)
 
 
@@ -122,6 +131,14 @@ def test_a_teacher_changes_what_is_learned_and_is_heard_once(tmp_path: Path, mon
     assert same(taught(checkpoint).weights, first.weights)
 
 
+def test_a_model_with_the_clock_learns_and_takes_the_hours_odds_along() -> None:
+    trained = run(msgspec.structs.replace(CONFIG, clock=True))
+    assert trained.history[-1].auroc_all > 0.8
+    assert len(trained.hour_log_odds) == CONFIG.hour_pooling + 1
+    assert trained.weights.inputs.shape[1] == len(FEATURE_NAMES) + len(CLOCK_NAMES)
+    assert run().hour_log_odds == ()
+
+
 def test_the_curves_are_a_picture(undisturbed: Trained, tmp_path: Path) -> None:
     draw_curves(tmp_path / "curves.png", undisturbed.history)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -144,12 +161,32 @@ def test_what_is_wrong_with_a_configuration_is_said(tmp_path: Path, text: str, m
         load_training_config(tmp_path / "none.toml")
 
 
+def test_the_challenges_settings_differ_in_the_clock() -> None:
+    challenge = load_training_config(Path(__file__).parents[2] / "models" / "challenge.toml")
+    assert challenge.clock
+    assert not load_training_config().clock
+
+
 def test_a_key_that_is_misspelt_or_out_of_range_is_named(tmp_path: Path) -> None:
     shipped = (Path(__file__).parents[2] / "models" / "training.toml").read_text()
     path = tmp_path / "training.toml"
-    path.write_text(shipped.replace("input_dropout = 0.1", "input_droput = 0.1"))
+    path.write_text(shipped.replace("input_dropout = 0.0", "input_droput = 0.0"))
     with pytest.raises(TrainingConfigError, match="input_dro"):
         load_training_config(path)
-    path.write_text(shipped.replace("input_dropout = 0.1", "input_dropout = 1.5"))
+    path.write_text(shipped.replace("input_dropout = 0.0", "input_dropout = 1.5"))
     with pytest.raises(TrainingConfigError, match="input_dropout"):
         load_training_config(path)
+
+
+def test_a_tutor_changes_what_is_learned_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    config = msgspec.structs.replace(
+        CONFIG, epochs=1, tutor_share=0.8, tutor_views=2, tutor_trees=10, tutor_leaf_rows=20
+    )
+    first = run(config, checkpoint)
+    assert not same(first.weights, run(msgspec.structs.replace(config, tutor_share=0.0)).weights)
+    assert same(run(config).weights, first.weights)
+    checkpoint.unlink()
+    assert tutor_file(checkpoint).exists()
+    monkeypatch.delattr(Tutor, "learn")  # it is on file: it is not trained again
+    assert same(run(config, checkpoint).weights, first.weights)

@@ -95,6 +95,24 @@ def test_a_folder_that_holds_a_model_is_left_as_it_is_unless_told_otherwise(tmp_
     assert "none.toml" in result.stderr
 
 
+def test_a_refit_takes_the_figures_over_and_keeps_the_shown_stays_out(tmp_path: Path, small_config: Path) -> None:
+    cohort = made_up_cohort(0, stays=300, longest=20, signal=30.0)
+    data = write(cohort, tmp_path / "stays.parquet")
+    arguments = ["train", str(data), "--config", str(small_config), "--json", "--out"]
+    first = CliRunner().invoke(main, [*arguments, str(tmp_path / "first")], catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    shown = cohort.select(split(cohort).test & (np.arange(300) % 2 == 0))
+    shown_file = write(shown, tmp_path / "shown.parquet")
+    options = ["--refit", str(tmp_path / "first"), "--keep-out", str(shown_file)]
+    again = CliRunner().invoke(main, [*arguments, str(tmp_path / "again"), *options], catch_exceptions=False)
+    assert again.exit_code == 0, again.output
+    one, two = (json.loads(result.stdout)["metrics"] for result in (first, again))
+    assert one["test_stays"] == two["test_stays"]
+    assert set((tmp_path / "again" / "test-stays.txt").read_text().split()) == set(shown.patient_ids)
+    models = [load_model(str(tmp_path / name)) for name in ("first", "again")]
+    assert two["measured_with_weights"] == models[0].manifest.weights_sha256 != models[1].manifest.weights_sha256
+
+
 def test_failures_are_one_line(tmp_path: Path) -> None:
     cohort = made_up_cohort(0, stays=30, longest=5)
     data = write(cohort, tmp_path / "stays.parquet")
