@@ -76,7 +76,8 @@ def test_a_policy_belongs_to_the_model_and_version_that_it_names(tmp_path: Path)
     assert not chosen_for(load_policy(), other)
     said = mismatch(load_policy(), other)
     assert said is not None
-    for named in ("pager 1.0.0", "bedside 1.0.0", f"{other.name} {other.version}", "policy.file"):
+    pager = f"{load_policy().name} {load_policy().version}"
+    for named in (pager, f"bedside {shipped.version}", f"{other.name} {other.version}", "policy.file"):
         assert named in said
     assert f"raise_threshold = {other.manifest.thresholds.pager_raise}" in said
-    assert not chosen_for(load_policy(written(tmp_path, GOOD.replace("1.0.0", "1.1.0"))), shipped)
+    assert not chosen_for(load_policy(written(tmp_path, GOOD.replace("1.0.0", "0.0.1"))), shipped)

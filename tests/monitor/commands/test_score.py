@@ -21,6 +21,7 @@ from models.scoring import score_cohort
 from monitor.cli import main
 
 DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
+SHIPPED = f"bedside {load_model('bedside').version}"
 
 
 def score(out: Path, *arguments: str, file: Path = DEMO) -> pl.DataFrame:
@@ -32,7 +33,7 @@ def score(out: Path, *arguments: str, file: Path = DEMO) -> pl.DataFrame:
 def policy_file(folder: Path, raise_at: float, resolve_at: float) -> Path:
     path = folder / "policy.toml"
     path.write_text(
-        f'name = "test"\nversion = "1"\nmodel = "bedside 1.0.0"\n'
+        f'name = "test"\nversion = "1"\nmodel = "{SHIPPED}"\n'
         f"raise_threshold = {raise_at}\nresolve_threshold = {resolve_at}\n"
     )
     return path
@@ -94,10 +95,10 @@ def test_a_policy_that_was_chosen_for_another_model_is_said(tmp_path: Path) -> N
     arguments = ["score", str(DEMO), "--out", str(tmp_path / "out.parquet"), "--json"]
     assert CliRunner().invoke(main, arguments).stderr == ""
     policy = policy_file(tmp_path, 0.02, 0.015)
-    policy.write_text(policy.read_text().replace("bedside 1.0.0", "bedside 2.0.0"))
+    policy.write_text(policy.read_text().replace(SHIPPED, "bedside 0.0.1"))
     result = CliRunner().invoke(main, [*arguments, "--policy", str(policy)])
     assert result.exit_code == 0
-    assert "was chosen for the model bedside 2.0.0, not for bedside 1.0.0" in result.stderr
+    assert f"was chosen for the model bedside 0.0.1, not for {SHIPPED}" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
