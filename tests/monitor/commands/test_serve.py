@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.exits import Exit
+from agents.policy import load_policy
 from agents.topics import Topics
 from models.artifact import Description, save_model, untrained_model
 from models.manifest import Assessable, Calibration, Scale, Thresholds
@@ -120,7 +121,7 @@ def test_a_worker_becomes_ready_counts_what_it_does_and_ends_cleanly(served: Ser
     assert PATIENT not in text + log
     told = [json.loads(line) for line in log.splitlines()]  # every line is JSON
     (foreign,) = (line["meaning"] for line in told if line["event"] == "policy_of_another_model")
-    assert "chosen for the model bedside 1.0.0, not for tiny 0.1.0" in foreign
+    assert f"chosen for the model {load_policy().model}, not for tiny 0.1.0" in foreign
     assert find_running(served.broker_dir) is None
 
 
