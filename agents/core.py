@@ -223,7 +223,7 @@ class _Chunk:
         rows["clock_ms"][row] = ended_ms
         if rows["alerting"][row]:
             self._alert(i, row, "resolved", risk, self.core.policy.resolve_threshold, cause, [])
-        stays.end(rows, row, ended_ms)
+        stays.end(rows, row)
         if np.isnan(risk):  # nothing was measured: the score says so, and that the stay is over
             risk = float(self.steps.provisional(rows, index).risk[0])
         rows["open_step"][row] = max(int(rows["open_step"][row]) - 1, 0)  # the score names the last, closed step

@@ -137,9 +137,9 @@ def _fingerprint(change: StayChange) -> int | None:
     return None if name is None else int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-def end(rows: NDArray[Any], row: int, ended_ms: int) -> None:
-    """Close the stay: later observations up to `ended_ms` belong to the past."""
+def end(rows: NDArray[Any], row: int) -> None:
+    """Close the stay: observations up to its clock belong to the past from now on."""
     record = rows[row]
     record["watched"] = 0
     record["alerting"] = 0
-    record["ended_ms"] = max(ended_ms, int(record["clock_ms"]))
+    record["ended_ms"] = record["clock_ms"]

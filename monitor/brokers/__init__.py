@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -18,35 +17,12 @@ from monitor.brokers.run_file import Running, find_running
 from monitor.errors import Failure
 from monitor.settings import Settings
 
-__all__ = ["LocalBroker", "Running", "find_running", "local_broker", "open_broker"]
+__all__ = ["Running", "find_running", "local_broker", "open_broker"]
 
 _OTHER_STARTS_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 
 _log = structlog.get_logger(__name__)
-
-
-class LocalBroker(Protocol):
-    """What the two engines have in common."""
-
-    engine: str
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """Where it listens, host:port."""
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, or None while none runs."""
-
-    def start(self) -> None:
-        """Start it and return when it answers; again on the same data and port after `stop` or `kill`."""
-
-    def stop(self) -> int | None:
-        """Stop it so that it keeps its data; return its exit code."""
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would."""
 
 
 def local_broker(settings: Settings, data_dir: Path | None = None) -> BrokerProcess:
