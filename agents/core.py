@@ -214,8 +214,7 @@ class _Chunk:
         ended_ms = max(ended_ms, int(rows["clock_ms"][row]))
         whole = (ended_ms - int(rows["start_ms"][row])) // open_step.STEP_MS
         unseen = int(rows["clock_ms"][row]) + int(self.core.limits.gap_hours * _HOUR_MS) < ended_ms
-        has_data = (rows["slot_ms"][row] >= 0).any() or not np.isnan(rows["late_value"][row]).all()
-        until = int(rows["open_step"][row]) + int(has_data)
+        until = int(rows["open_step"][row]) + int(open_step.holds_data(rows, index)[0])
         if not unseen:
             until = max(until, whole)
         self._close(index, np.array([until], dtype=np.int32))

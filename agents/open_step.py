@@ -3,6 +3,9 @@
 The step (an hour) is cut into twelve slots of five minutes. Each slot speaks with its latest measurement, and the
 step's value is the median of its slots: one artefact does not move it, a repeated measurement changes nothing, and the
 result does not depend on the order of arrival. Values are float32 in the order of VITAL_SIGNS, times milliseconds.
+
+Within its slot a time is kept in units of 5 ms, which is what 16 bits hold: of two measurements of one unit the greater
+counts, as of two at the same moment. A closed step knows all of the unit in which its newest measurement lies.
 """
 
 from __future__ import annotations
@@ -14,21 +17,42 @@ from numpy.typing import NDArray
 
 from models.vital_signs import contradictory
 
-__all__ = ["SLOTS", "STEP_MS", "clear", "close", "keep_late", "keep_measured", "late_values", "step_values"]
+__all__ = [
+    "SLOTS",
+    "STEP_MS",
+    "UNIT_MS",
+    "clear",
+    "close",
+    "holds_data",
+    "keep_late",
+    "keep_measured",
+    "late_values",
+    "step_values",
+]
 
 STEP_MS = 3_600_000
 SLOTS = 12
+UNIT_MS = 5
 _SLOT_MS = STEP_MS // SLOTS
+_EMPTY = 2**16 - 1  # no measurement; the last unit of a slot is 59,999
+_SLOT_STARTS_MS = np.arange(SLOTS, dtype=np.int64)[:, None] * _SLOT_MS
 _FloatArray = NDArray[np.float32]
 _TimeArray = NDArray[np.int64]
 
 
 def clear(rows: NDArray[Any], index: NDArray[np.intp]) -> None:
     """Empty the open step of these rows."""
-    rows["slot_ms"][index] = -1
+    rows["slot_unit"][index] = _EMPTY
     rows["slot_value"][index] = np.nan
     rows["late_ms"][index] = 0
     rows["late_value"][index] = np.nan
+
+
+def holds_data(rows: NDArray[Any], index: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell for which rows (N) anything counts in the open step, measured in it or late."""
+    measured = (rows["slot_unit"][index] != _EMPTY).any(axis=(1, 2))
+    held: NDArray[np.bool_] = measured | ~np.isnan(rows["late_value"][index]).all(axis=1)
+    return held
 
 
 def keep_measured(
@@ -40,11 +64,11 @@ def keep_measured(
     """
     within = times_ms - rows["start_ms"][index] - rows["open_step"][index].astype(np.int64) * STEP_MS
     slot = within // _SLOT_MS
-    old_ms = rows["slot_ms"][index, slot]
+    old_unit = rows["slot_unit"][index, slot]
     old_value = rows["slot_value"][index, slot]
-    when = np.broadcast_to(within[:, None], old_ms.shape)
-    newer = _newer(when, values, old_ms.astype(np.int64), old_value)
-    rows["slot_ms"][index, slot] = np.where(newer, when, old_ms)
+    unit = np.broadcast_to((within % _SLOT_MS // UNIT_MS)[:, None], old_unit.shape)
+    newer = _newer(unit, values, old_unit.astype(np.int64), old_value)
+    rows["slot_unit"][index, slot] = np.where(newer, unit, old_unit)
     rows["slot_value"][index, slot] = np.where(newer, values, old_value)
     _keep_last(rows, index, times_ms, values)
     return np.asarray(newer.any(axis=1), dtype=np.bool_)
@@ -93,8 +117,9 @@ def late_values(rows: NDArray[Any], index: NDArray[np.intp]) -> tuple[_FloatArra
 def close(rows: NDArray[Any], index: NDArray[np.intp]) -> None:
     """Move these rows to the next step: what the open one knew is known to closed steps from now on."""
     start = rows["start_ms"][index] + rows["open_step"][index].astype(np.int64) * STEP_MS
-    newest = rows["slot_ms"][index].max(axis=1)
-    absolute = np.where(newest >= 0, newest + start[:, None], 0)
+    units = rows["slot_unit"][index]
+    within = np.where(units != _EMPTY, units.astype(np.int64) * UNIT_MS + _SLOT_STARTS_MS, -1).max(axis=1)
+    absolute = np.where(within >= 0, within + (UNIT_MS - 1) + start[:, None], 0)
     rows["closed_ms"][index] = np.maximum(np.maximum(rows["closed_ms"][index], rows["late_ms"][index]), absolute)
     clear(rows, index)
     rows["open_step"][index] += 1

@@ -32,7 +32,7 @@ __all__ = [
     "source_offset",
 ]
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 SEEN_EVENTS = 8
 RESET_REASONS = ("damaged", "foreign_key", "model_changed")  # why a stored state, or its hidden part, starts anew
 Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
@@ -192,7 +192,7 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
         ("sequence", "<i4"),
         # the open step
         ("open_step", "<i4"),
-        ("slot_ms", "<i4", (SLOTS, signs)),  # since the step's start; -1 = empty
+        ("slot_unit", "<u2", (SLOTS, signs)),  # units of 5 ms since the slot's start; 65535 = empty
         ("slot_value", "<f4", (SLOTS, signs)),
         ("late_ms", "<i8", (signs,)),  # 0 = none
         ("late_value", "<f4", (signs,)),

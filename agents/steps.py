@@ -66,8 +66,7 @@ class Steps:
         self, rows: NDArray[Any], index: _Index, steps: NDArray[np.int32], closed: list[Closed]
     ) -> tuple[_Index, NDArray[np.int32]]:
         """Close all steps before a stay's first measurement at once: each has the risk of knowing nothing."""
-        empty = (rows["slot_ms"][index] < 0).all(axis=(1, 2)) & (rows["late_ms"][index] == 0).all(axis=1)
-        waiting = empty & ~self._model.started(rows["state"][index])
+        waiting = ~open_step.holds_data(rows, index) & ~self._model.started(rows["state"][index])
         if waiting.any():
             idle, until = index[waiting], steps[waiting]
             _, logit = self._advance(rows, idle)
@@ -110,7 +109,6 @@ class Steps:
         copies = np.repeat(rows[row : row + 1], len(signs) + 1)
         for i, sign in enumerate(signs.tolist(), start=1):
             copies["slot_value"][i, :, sign] = np.nan
-            copies["slot_ms"][i, :, sign] = -1
         _, logit = self._advance(copies, np.arange(len(copies)))
         moved = [(int(sign), round(float(logit[0] - logit[i]), 3)) for i, sign in enumerate(signs, start=1)]
         return sorted(moved, key=lambda pair: -abs(pair[1]))

@@ -15,8 +15,9 @@ __all__ = ["ScalarStay"]
 
 _HOUR_MS = 3_600_000
 _SLOT_MS = 300_000
+_UNIT_MS = 5
 _NEVER = -1
-Measurement = tuple[int, float]  # time in ms, value; tuples compare as the rule says: later, then greater
+Measurement = tuple[int, float]  # time in ms or units, value; tuples compare as the rule says: later, then greater
 
 
 @dataclass
@@ -52,7 +53,8 @@ class ScalarStay:
             measurement = (time_ms, float(np.float32(value)))
             if within >= 0:
                 slot = within // _SLOT_MS
-                self.slots[name][slot] = max(measurement, self.slots[name].get(slot, measurement))
+                inside = (within // _UNIT_MS, measurement[1])
+                self.slots[name][slot] = max(inside, self.slots[name].get(slot, inside))
             elif time_ms > self.known_ms[name]:
                 self.late[name] = max(measurement, self.late.get(name, measurement))
         self.newest_ms = max(self.newest_ms, time_ms)
@@ -64,7 +66,8 @@ class ScalarStay:
     def _close(self) -> None:
         self.state, self.closed[self.step] = self._advanced()
         for name in NAMES:
-            times = [self.known_ms[name], *(time for time, _ in self.slots[name].values())]
+            begin = self.start_ms + self.step * _HOUR_MS + _UNIT_MS - 1  # a closed step knows all of a unit
+            times = [self.known_ms[name], *(begin + unit * _UNIT_MS for unit, _ in self.slots[name].values())]
             if name in self.late:
                 times.append(self.late[name][0])
             self.known_ms[name] = max(times)

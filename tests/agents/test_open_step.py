@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agents import open_step
-from agents.open_step import SLOTS, STEP_MS
+from agents.open_step import SLOTS, STEP_MS, UNIT_MS
 from agents.record import RecordLayout, Rows
 from models.vital_signs import DIASTOLIC_BP, HEART_RATE, MEAN_ARTERIAL_PRESSURE, SYSTOLIC_BP
 from tests.agents.logs import MODEL, START
@@ -64,7 +64,7 @@ def test_the_steps_value_is_the_median_of_the_slots_latest_measurements(
     slots: dict[int, tuple[int, int]] = {}
     for within, value in measured:
         keep(rows, within, heart_rate=value)
-        slots[within // SLOT_MS] = max(slots.get(within // SLOT_MS, (-1, 0)), (within, value))
+        slots[within // SLOT_MS] = max(slots.get(within // SLOT_MS, (-1, 0)), (within // UNIT_MS, value))
     result = open_step.step_values(rows, ONE)
     assert result[0, HEART_RATE] == np.float32(statistics.median(value for _, value in slots.values()))
     assert np.isnan(np.delete(result[0], HEART_RATE)).all()
@@ -132,10 +132,10 @@ def test_closing_empties_the_step_and_remembers_what_it_knew() -> None:
     open_step.close(rows, ONE)
     assert rows["open_step"][0] == 3
     assert np.isnan(open_step.step_values(rows, ONE)).all()
-    assert rows["closed_ms"][0].tolist() == [START + 2 * STEP_MS + 60_000, 0, 0, 0, 0, 0, 0]
+    assert rows["closed_ms"][0].tolist() == [START + 2 * STEP_MS + 60_004, 0, 0, 0, 0, 0, 0]
     assert rows["last_value"][0, HEART_RATE] == 80
     open_step.close(rows, ONE)
-    assert rows["closed_ms"][0, HEART_RATE] == START + 2 * STEP_MS + 60_000
+    assert rows["closed_ms"][0, HEART_RATE] == START + 2 * STEP_MS + 60_004
 
 
 def offered(rows: Rows, time_ms: int, **signs: float) -> tuple[bool, int]:
@@ -154,6 +154,35 @@ def test_a_late_value_counts_only_where_no_closed_step_knows_a_newer_one() -> No
     assert steps[0, SYSTOLIC_BP] == 0
     assert offered(rows, START + 601_000, heart_rate=70) == (True, 0)
     assert rows["last_value"][0, HEART_RATE] == 70
+
+
+@pytest.mark.parametrize("within", [0, 1, 3, 4, 299_999, 300_000, STEP_MS - 1])
+def test_a_closed_step_knows_its_newest_measurement_whatever_the_millisecond(within: int) -> None:
+    rows = empty()
+    keep(rows, within, heart_rate=80)
+    open_step.close(rows, ONE)
+    assert offered(rows, START + within, heart_rate=99) == (False, 0)
+    assert offered(rows, START + within // UNIT_MS * UNIT_MS + UNIT_MS, heart_rate=99) == (True, 0)
+
+
+def test_measurements_of_one_unit_of_time_count_in_whatever_order() -> None:
+    for order in (((60_000, 90), (60_004, 80)), ((60_004, 80), (60_000, 90))):
+        rows = empty()
+        for within, value in order:
+            keep(rows, within, heart_rate=value)
+        assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 90
+        assert rows["last_value"][0, HEART_RATE] == 80
+    assert keep(rows, 60_005, heart_rate=70)
+    assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 70
+
+
+def test_holding_data_is_a_measurement_or_a_late_one() -> None:
+    rows = empty(3, step=1)
+    keep(rows, 0, heart_rate=80)
+    open_step.keep_late(rows, np.array([2]), np.array([START]), values(heart_rate=80))
+    assert open_step.holds_data(rows, np.arange(3)).tolist() == [True, False, True]
+    open_step.close(rows, np.arange(3))
+    assert not open_step.holds_data(rows, np.arange(3)).any()
 
 
 def test_late_values_are_offered_to_one_step_only() -> None:
