@@ -9,6 +9,7 @@ counting hours (septic records of this data set are longer than others, an artef
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.net import StayNet
-from models.sequences import Sequences, batches
+from models.processes import Processes
+from models.sequences import Batch, Sequences, batches
 from models.training_config import TrainingConfig
 
 __all__ = ["Learner", "Targets", "logits_of"]
@@ -35,45 +37,58 @@ class Targets:
 class Learner:
     """A network, the running average of its weights, and its optimiser."""
 
-    def __init__(self, n_inputs: int, config: TrainingConfig, updates: int, seed: int) -> None:
+    def __init__(
+        self, n_inputs: int, config: TrainingConfig, updates: int, seed: int, processes: Processes | None = None
+    ) -> None:
         """Initialise the weights by the seed; `updates` is how many there will be at most."""
         torch.set_num_threads(1)  # more threads wait for each other longer than they compute, at this size
         torch.manual_seed(seed)
         self._config = config
         self._updates = updates
-        self.net = StayNet(n_inputs, config.hidden, config.input_dropout, config.output_dropout)
-        self.average = StayNet(n_inputs, config.hidden)
+        self._processes = processes or Processes()
+        device = self._processes.device
+        self.net = StayNet(n_inputs, config.hidden, config.input_dropout, config.output_dropout).to(device)
+        self._shared = self._processes.together(self.net)
+        self.average = StayNet(n_inputs, config.hidden).to(device)
         self.average.load_state_dict(self.net.state_dict())
         self._optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
     def update(self, number: int, sequences: Sequences, targets: Targets, chosen: NDArray[np.int64]) -> float:
-        """Learn from the chosen sequences (indices), one group of stays, as update `number`; return their loss."""
-        parts = list(batches(sequences, chosen))
-        total_weight = float(sum(targets.weight[part.rows[part.rows >= 0]].sum() for part in parts))
+        """Learn from the chosen sequences (indices), one group of stays, as update `number`; return their loss.
+
+        Of several processes, each takes its share of them and returns its part of the loss.
+        """
+        total_weight = float(
+            sum(targets.weight[part.rows[part.rows >= 0]].sum() for part in batches(sequences, chosen))
+        )
+        parts = list(batches(sequences, self._processes.share(sequences, chosen)))
         loss_of_group = 0.0
         self.net.train()
         self._optimiser.zero_grad()
         for batch in parts:
-            inside = torch.from_numpy(batch.rows >= 0)  # (B, T)
-            # forward; behind a sequence's end stands some row, which weighs nothing
-            x = torch.from_numpy(sequences.x[batch.rows])  # (B, T, F)
-            logits = self.net(x)[inside]  # (rows)
-            # loss
-            at = batch.rows[batch.rows >= 0]
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                logits + torch.from_numpy(targets.offset[at]),
-                torch.from_numpy(targets.label[at]),
-                weight=torch.from_numpy(targets.weight[at]),
-                reduction="sum",
-            )
-            loss = loss / total_weight
-            # backward
-            loss.backward()  # type: ignore[no-untyped-call]
+            is_last = batch is parts[-1]
+            with nullcontext() if is_last else self._processes.apart(self._shared):
+                loss = self._loss(batch, sequences, targets) / total_weight
+                # backward; the mean of all processes' gradients, times their number, is that of the whole group
+                (loss * self._processes.count).backward()  # type: ignore[no-untyped-call]
             loss_of_group += float(loss.detach())
         self._step(number)
         return loss_of_group
+
+    def _loss(self, batch: Batch, sequences: Sequences, targets: Targets) -> torch.Tensor:
+        """Return the weighted sum of the cross-entropies of a batch's rows."""
+        device, inside = self._processes.device, batch.rows >= 0  # (B, T)
+        # forward; behind a sequence's end stands some row, which weighs nothing
+        x = torch.from_numpy(sequences.x[batch.rows]).to(device)  # (B, T, F)
+        logits = self._shared(x)[torch.from_numpy(inside).to(device)]  # (rows)
+        # loss
+        label, offset, weight = (
+            torch.from_numpy(each[batch.rows[inside]]).to(device)
+            for each in (targets.label, targets.offset, targets.weight)
+        )
+        return nn.functional.binary_cross_entropy_with_logits(logits + offset, label, weight=weight, reduction="sum")
 
     def _step(self, number: int) -> None:
         rate = self._config.learning_rate * _one_cycle(number / self._updates)
@@ -123,9 +138,10 @@ def _one_cycle(done: float) -> float:
 def logits_of(net: StayNet, sequences: Sequences, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Return the logits of all rows (R), or of the chosen sequences' rows, with zeros elsewhere."""
     net.eval()
+    device = net.head.weight.device
     logits = np.zeros(len(sequences.x))
     indices = np.arange(len(sequences.starts)) if chosen is None else chosen
     for batch in batches(sequences, indices, most_rows=32768):
         inside = batch.rows >= 0
-        logits[batch.rows[inside]] = net(torch.from_numpy(sequences.x[batch.rows])).numpy()[inside]
+        logits[batch.rows[inside]] = net(torch.from_numpy(sequences.x[batch.rows]).to(device)).cpu().numpy()[inside]
     return logits

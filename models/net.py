@@ -47,13 +47,11 @@ class StayNet(nn.Module):
     def weights(self) -> Weights:
         """Return the parameters as the numpy step takes them; the two biases of torch's LSTM only ever add up."""
         of_inputs, of_state, bias, second_bias = self._gates()
-        return Weights(
-            inputs=of_inputs.detach().numpy().copy(),
-            recurrent=of_state.detach().numpy().copy(),
-            bias=(bias + second_bias).numpy().copy(),
-            head=self.head.weight[0].detach().numpy().copy(),
-            head_bias=self.head.bias.detach().numpy().copy(),
-        )
+        tensors = {
+            **{"inputs": of_inputs, "recurrent": of_state, "bias": bias + second_bias},
+            **{"head": self.head.weight[0], "head_bias": self.head.bias},
+        }
+        return Weights(**{name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()})
 
     def _gates(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the parameters of the gates (4H, F), (4H, H), (4H) and (4H), gates in the order i, f, g, o."""

@@ -19,6 +19,7 @@ from models.learner import Learner, Targets, logits_of
 from models.lstm import Weights
 from models.manifest import Scale
 from models.metrics import auroc
+from models.processes import Processes
 from models.sequences import (
     HourOdds,
     Sequences,
@@ -58,16 +59,21 @@ def train(
     laboratory: Laboratory | None = None,
     checkpoint: Path | None = None,
     progress: _Progress = None,
+    processes: Processes | None = None,
 ) -> Trained:
-    """Return trained weights: the same for the same stays and configuration, on one machine.
+    """Return trained weights: the same for the same stays and configuration, on one machine's CPU.
 
     `laboratory` are the training rows' values for the teacher; without them the labels alone are learned from. With
     `checkpoint`, every epoch is written there (and what the teacher says beside it), and a run that was interrupted
     goes on after its last whole epoch, to the weights it would have had. `progress` is called with updates done,
-    updates in all, and a word. Raises CheckpointError where a file is of another run, TeacherError where LightGBM is
-    missing.
+    updates in all, and a word. With `processes`, all of them call this alike and get the same; without dropout that is,
+    but for rounding, what one process alone gets. The first one alone writes and shows progress.
+
+    Raises CheckpointError where a file is of another run, TeacherError where LightGBM is missing, ProcessesError where
+    an update has too few stays for all processes.
     """
-    run = _Run(training, validation, config, laboratory)
+    processes = processes or Processes()
+    run = _Run(training, validation, config, laboratory, processes)
     if checkpoint is not None and checkpoint.exists():
         run.resume(read_checkpoint(checkpoint, run.identity))
     if not run.finished and laboratory is not None and config.teacher_share > 0:
@@ -76,7 +82,7 @@ def train(
         run.find_tutor(None if checkpoint is None else tutor_file(checkpoint), progress)
     while not run.finished:
         run.epoch(progress)
-        if checkpoint is not None:
+        if checkpoint is not None and processes.is_first:
             write_checkpoint(checkpoint, run.checkpoint())
     return run.result()
 
@@ -95,9 +101,15 @@ class _Run:
     """One training run: what it learns from, the network, and how far it has come."""
 
     def __init__(
-        self, training: Cohort, validation: Cohort, config: TrainingConfig, laboratory: Laboratory | None
+        self,
+        training: Cohort,
+        validation: Cohort,
+        config: TrainingConfig,
+        laboratory: Laboratory | None,
+        processes: Processes,
     ) -> None:
         self.config = config
+        self.processes = processes
         self.training = training
         self.validation = validation
         self.scales = measure_scales(training)
@@ -110,7 +122,7 @@ class _Run:
         self.identity = _identity(training, validation, config, laboratory)
         shown = int(training.septic.sum() + config.negative_share * (~training.septic).sum())
         self.updates = max(shown // config.group_size, 1)  # an epoch
-        self.learner = Learner(self.views[0].x.shape[1], config, self.updates * config.epochs, config.seed)
+        self.learner = Learner(self.views[0].x.shape[1], config, self.updates * config.epochs, config.seed, processes)
         self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
         self.history: list[Epoch] = []
         self.tutor: Tutor | None = None
@@ -125,17 +137,25 @@ class _Run:
 
     def hear_teacher(self, laboratory: Laboratory, cache: Path | None, progress: _Progress) -> None:
         """Mix what a teacher says of the training rows into what is learned."""
-        bedside = feature_sequences(self.training, self.scaling).x
-        teacher = Teacher(self.training, laboratory, bedside, self.config)
-        said = teacher.probabilities(_identity_of_teacher(self.training, self.config, laboratory), cache, progress)
+
+        def ask() -> torch.Tensor:
+            bedside = feature_sequences(self.training, self.scaling).x
+            teacher = Teacher(self.training, laboratory, bedside, self.config)
+            identity = _identity_of_teacher(self.training, self.config, laboratory)
+            return torch.from_numpy(teacher.probabilities(identity, cache, progress))
+
         share = np.float32(self.config.teacher_share)
+        said: NDArray[np.float32] = self.processes.from_first(ask).numpy()
         self.labels = (1 - share) * self.labels + share * said
 
     def find_tutor(self, cache: Path | None, progress: _Progress) -> None:
-        """Train the tutor, on several views of the training stays, or take it from the file of an interrupted run."""
+        """Train the tutor, or take it from the file of an interrupted run."""
+        self.tutor = Tutor.from_tensor(self.processes.from_first(lambda: self._find_tutor(cache, progress)))
+
+    def _find_tutor(self, cache: Path | None, progress: _Progress) -> torch.Tensor:
+        """Return a tutor of several views of the training stays, as bytes."""
         if cache is not None and cache.exists():
-            self.tutor = Tutor.from_tensor(read_checkpoint(cache, self.identity).tensors["tutor"])
-            return
+            return read_checkpoint(cache, self.identity).tensors["tutor"]
         views = [
             self._show(np.random.default_rng([self.config.seed, _TUTOR_SEED, view]))
             for view in range(self.config.tutor_views)
@@ -145,9 +165,10 @@ class _Run:
         targets = Targets(
             *(np.concatenate([getattr(each, part) for each in said]) for part in ("label", "offset", "weight"))
         )
-        self.tutor = Tutor.learn(x, targets, self.config, progress or (lambda *_: None))
+        tutor = Tutor.learn(x, targets, self.config, progress or (lambda *_: None)).to_tensor()
         if cache is not None:
-            write_checkpoint(cache, Checkpoint(self.identity, (), {"tutor": self.tutor.to_tensor()}))
+            write_checkpoint(cache, Checkpoint(self.identity, (), {"tutor": tutor}))
+        return tutor
 
     def _show(self, rng: np.random.Generator) -> tuple[Shown, Sequences, Targets]:
         """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row."""
@@ -175,7 +196,7 @@ class _Run:
         # prepare
         number = len(self.history)
         rng = np.random.default_rng([self.config.seed, number])  # an epoch's draws do not depend on those before it
-        torch.manual_seed(int(rng.integers(2**31)))  # dropout
+        torch.manual_seed(int(rng.integers(2**31)) + self.processes.rank)  # dropout
         shown, sequences, targets = self._show(rng)
         group = (rng.permutation(shown.cohort.n_stays) % self.updates)[sequences.stays]
         # learn
@@ -183,13 +204,18 @@ class _Run:
         for update in range(self.updates):
             done = number * self.updates + update
             losses.append(self.learner.update(done, sequences, targets, np.flatnonzero(group == update)))
-            if progress:
+            if progress and self.processes.is_first:
                 progress(done + 1, self.config.epochs * self.updates, f"epoch {number + 1}/{self.config.epochs}")
         # validate
-        all_signs, three_signs = (self._validate(view) for view in self.views)
-        self.history.append(Epoch(float(np.mean(losses)), all_signs, three_signs))
+        loss = self.processes.sum(float(np.mean(losses)))
+        found = self.processes.from_first(lambda: torch.tensor(self._validations(), dtype=torch.float64))
+        self.history.append(Epoch(loss, *found.tolist()))
         if self.history[-1].score >= max(epoch.score for epoch in self.history):
             self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
+
+    def _validations(self) -> list[float]:
+        """Return the AUROC of both views."""
+        return [self._validate(view) for view in self.views]
 
     def _validate(self, sequences: Sequences) -> float:
         """Return the AUROC on the validation stays: time-adjusted, or with the hour's odds where they are allowed."""

@@ -26,12 +26,14 @@ from models.training_config import TrainingConfig, TrainingConfigError, load_tra
 from monitor.errors import Failure, failing_on
 
 if TYPE_CHECKING:
+    from models.processes import Processes
     from models.stay_model import StayModel
     from models.training import Trained
 
 __all__ = ["command"]
 
 _CHECKPOINT = "checkpoint.safetensors"
+_DEVICES = ("auto", "cpu", "cuda")  # `models.processes` has them too, but imports torch
 _LIBRARIES = ("torch", "numpy", "polars")
 
 
@@ -42,6 +44,9 @@ _LIBRARIES = ("torch", "numpy", "polars")
 )
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of the training; default: the shipped one.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the configuration's.")
+@click.option(
+    "--device", type=click.Choice(_DEVICES), default="auto", show_default=True, help="auto: a GPU where there is one."
+)
 @click.option("--name", default="bedside", show_default=True, help="Name of the model.")
 @click.option("--version", default="1.0.0", show_default=True, help="Version of the model.")
 @click.option("--restart", is_flag=True, help="Start anew where an interrupted run left a checkpoint.")
@@ -63,6 +68,7 @@ def command(
     out: Path,
     config: Path | None,
     seed: int | None,
+    device: str,
     name: str,
     version: str,
     restart: bool,
@@ -78,6 +84,9 @@ def command(
     interrupted goes on where it was when the command is given again. A folder that holds a model is left as it is,
     unless --overwrite is given.
 
+    On a machine with several GPUs, torchrun starts a process for each, and they share the work:
+    torchrun --nproc-per-node=GPUS -m monitor train FILE --out FOLDER
+
     Example: sepsis-monitor train p19.parquet --out my-model
     """
     if (out / "manifest.json").exists() and not overwrite:
@@ -92,7 +101,9 @@ def command(
         if refit is not None:
             measured = load_model(str(refit)).manifest
             parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
-        trained = _train(cohort, read_laboratory(file), parts, settings, out, restart=restart)
+        trained = _train(cohort, read_laboratory(file), parts, settings, out, device=device, restart=restart)
+        if trained is None:
+            return
         with _spinner() as say:
             model = release(
                 out,
@@ -119,31 +130,39 @@ def _train(
     config: TrainingConfig,
     out: Path,
     *,
+    device: str,
     restart: bool,
-) -> Trained:
+) -> Trained | None:
+    """Return what came of the training; None in all processes but the first, whose work ends here."""
     from models.checkpoint import CheckpointError  # noqa: PLC0415  (torch is for this command alone)
     from models.curves import draw_curves  # noqa: PLC0415  (so is matplotlib)
+    from models.processes import ProcessesError, join  # noqa: PLC0415
     from models.teacher import TeacherError  # noqa: PLC0415
     from models.training import train  # noqa: PLC0415
 
-    if restart:
-        _remove_checkpoint(out)
-    with failing_on(CheckpointError, TeacherError), _progress() as progress:
-        bar = progress.add_task("training", total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            progress.update(bar, completed=done, total=total, description=f"training, {what}")
-
-        trained = train(
-            cohort.select(parts.train),
-            cohort.select(parts.validation),
-            config,
-            laboratory=laboratory.rows(np.repeat(parts.train, cohort.lengths)) if laboratory else None,
-            checkpoint=out / _CHECKPOINT,
-            progress=show,
-        )
+    with failing_on(CheckpointError, ProcessesError, TeacherError), join(device) as processes:
+        if restart:
+            _restart(out, processes)
+        with _progress(processes) as show:
+            trained = train(
+                cohort.select(parts.train),
+                cohort.select(parts.validation),
+                config,
+                laboratory=laboratory.rows(np.repeat(parts.train, cohort.lengths)) if laboratory else None,
+                checkpoint=out / _CHECKPOINT,
+                progress=show,
+                processes=processes,
+            )
+    if not processes.is_first:
+        return None
     draw_curves(out / "curves.png", trained.history)
     return trained
+
+
+def _restart(out: Path, processes: Processes) -> None:
+    if processes.is_first:
+        _remove_checkpoint(out)
+    processes.wait()
 
 
 def _remove_checkpoint(out: Path) -> None:
@@ -200,10 +219,19 @@ def _report(model: StayModel, out: Path, *, as_json: bool) -> None:
         )
 
 
-def _progress() -> Progress:
+@contextmanager
+def _progress(processes: Processes) -> Iterator[Callable[[int, int, str], None]]:
+    """Yield what moves a bar on stderr, where that is a terminal and this the process that shows it."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    shown = console.is_terminal and processes.is_first
+    with Progress(*columns, console=console, disable=not shown) as progress:
+        bar = progress.add_task("training", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            progress.update(bar, completed=done, total=total, description=f"training, {what}")
+
+        yield show
 
 
 @contextmanager
