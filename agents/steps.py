@@ -55,7 +55,7 @@ class Steps:
             index, steps = self._pass_waiting(rows, index, steps, closed)
             if not len(index):
                 return closed
-            state, logit = self._advance(rows, index)
+            state, logit = self._advance(rows, index, keep_past=True)
             risk = self._model.risk(logit)
             step = rows["open_step"][index]
             rows["state"][index] = state
@@ -69,7 +69,7 @@ class Steps:
         waiting = ~open_step.holds_data(rows, index) & ~self._model.started(rows["state"][index])
         if waiting.any():
             idle, until = index[waiting], steps[waiting]
-            _, logit = self._advance(rows, idle)
+            _, logit = self._advance(rows, idle, keep_past=False)
             for row, first, end, risk in zip(
                 idle.tolist(), rows["open_step"][idle].tolist(), until.tolist(), self._model.risk(logit), strict=True
             ):
@@ -79,10 +79,12 @@ class Steps:
 
     def provisional(self, rows: NDArray[Any], index: _Index) -> Provisional:
         """Return the risk of these rows over their open steps; nothing is changed."""
-        state, logit = self._advance(rows, index)
+        state, logit = self._advance(rows, index, keep_past=False)
         return Provisional(self._model.risk(logit), self._model.assessable(state, rows["open_step"][index]))
 
-    def _advance(self, rows: NDArray[Any], index: _Index) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def _advance(
+        self, rows: NDArray[Any], index: _Index, *, keep_past: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         values = open_step.step_values(rows, index)
         late, late_steps = open_step.late_values(rows, index)
         inputs = StepInput(
@@ -96,7 +98,7 @@ class Steps:
             unit_type=rows["unit_type"][index],
         )
         started = time.perf_counter()
-        result = self._model.advance(rows["state"][index], inputs)
+        result = self._model.advance(rows["state"][index], inputs, keep_past=keep_past)
         self.model_seconds += time.perf_counter() - started
         return result
 
@@ -109,6 +111,6 @@ class Steps:
         copies = np.repeat(rows[row : row + 1], len(signs) + 1)
         for i, sign in enumerate(signs.tolist(), start=1):
             copies["slot_value"][i, :, sign] = np.nan
-        _, logit = self._advance(copies, np.arange(len(copies)))
+        _, logit = self._advance(copies, np.arange(len(copies)), keep_past=False)
         moved = [(int(sign), round(float(logit[0] - logit[i]), 3)) for i, sign in enumerate(signs, start=1)]
         return sorted(moved, key=lambda pair: -abs(pair[1]))

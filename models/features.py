@@ -3,7 +3,7 @@
 Causal by construction: a step sees the state of the steps before it and its own measurements. Nothing counts hours
 since admission but `clock_features`, which only a model that is told to has. Every operation is elementwise, or exact
 (see `_grid`), so that the features of a stay are the same to the last bit whatever batch they are computed in. A vital
-sign that was never measured gives zeros in all its features.
+sign that was never measured gives zeros in all its features. Values are read in hundredths of their unit.
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ __all__ = [
     "INPUT_BOUND",
     "INPUT_GRID",
     "NEVER",
+    "PAST_HOURS",
     "STATE_FIELDS",
     "FeatureState",
     "Scaling",
     "clock_features",
+    "of_hundredths",
 ]
 
 F32 = NDArray[np.float32]
+I16 = NDArray[np.int16]
 
 INPUT_BOUND = 6.0  # every feature lies in [-6, 6]
 INPUT_GRID = 2.0**-20  # and is a multiple of this, so that the network's sums are exact
 
 NEVER = -(2**30)  # `last_step` of a vital sign that was never measured
 _RECENT_HOURS = 48  # a measurement older than this is as old as can be
+PAST_HOURS = 6  # how far back the state can be told as it was (see `past.py`)
 _WINDOW_HOURS = 12
 _SLOPE_HOURS = 8
 _SLOPE_POINTS = 2
@@ -44,6 +48,8 @@ _EWM_HOURS = (4.0, 16.0)  # time constants of the weighted mean and deviation
 _RATE_HOURS = 8.0
 _OLDEST_HOURS = 200  # a late measurement older than this weighs as one of this age: next to nothing
 _Z_GRID = np.float32(2.0**15)  # z is a multiple of 2^-15: eight of them, times up to 7 hours, add up exactly
+_EMPTY = np.int16(-(2**15))  # hundredths of a value that was not measured: less than any that was
+_MOST = np.int16(2**15 - 1)
 _NEGLIGIBLE = np.float32(1e-30)  # weights below are set to 0: no denormal numbers, whose handling CPUs can switch
 
 _TIME_CONSTANTS = np.array(_EWM_HOURS, dtype=np.float32)[:, None]  # (2, 1) hours
@@ -104,7 +110,7 @@ STATE_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("mean", "<f4", (N_VITAL_SIGNS,)),
     ("rate", "<f4", (N_VITAL_SIGNS,)),
     ("rate_weight", "<f4", ()),
-    ("window", "<f4", (_WINDOW_HOURS, N_VITAL_SIGNS)),  # z by hours ago, NaN where not measured
+    ("window", "<i2", (_WINDOW_HOURS + PAST_HOURS, N_VITAL_SIGNS)),  # hundredths of the unit by hours ago, or _EMPTY
     ("shock_weight", "<f4", ()),
     ("shock_mean", "<f4", ()),
 )
@@ -139,7 +145,7 @@ class FeatureState:
     mean: F32
     rate: F32
     rate_weight: F32
-    window: F32
+    window: I16
     shock_weight: F32
     shock_mean: F32
 
@@ -149,7 +155,7 @@ class FeatureState:
         arrays: dict[str, Any] = {name: np.zeros((n, *shape), dtype=kind) for name, kind, shape in STATE_FIELDS}
         arrays["last_value"][...] = np.nan
         arrays["last_step"][...] = NEVER
-        arrays["window"][...] = np.nan
+        arrays["window"][...] = _EMPTY
         return cls(**arrays)
 
     @classmethod
@@ -188,7 +194,7 @@ class FeatureState:
         self.shock_weight *= _RATE_DECAY
         self.shock_weight[self.shock_weight < _NEGLIGIBLE] = 0
         self.window[:, 1:] = self.window[:, :-1].copy()
-        self.window[:, 0] = np.nan
+        self.window[:, 0] = _EMPTY
 
     def _measure(
         self,
@@ -199,6 +205,8 @@ class FeatureState:
         scaling: Scaling,
     ) -> None:
         """Take in the values (N, 7) where `seen`; each counts as much as its age says."""
+        hundredths = _hundredths(values)
+        values = of_hundredths(hundredths)
         z = scaling.z(np.where(seen, values, scaling.mean))
         known = self.last_step > NEVER
         previous = scaling.z(np.where(known, self.last_value, scaling.mean))
@@ -210,13 +218,13 @@ class FeatureState:
         if age is None:
             weight = np.broadcast_to(seen[:, None, :].astype(np.float32), self.ewm_weight.shape)
             self.rate += seen
-            self.window[:, 0] = np.where(seen, z, self.window[:, 0])
+            self.window[:, 0] = np.where(seen, hundredths, self.window[:, 0])
         else:
             hours = np.minimum(age, _OLDEST_HOURS).astype(np.float32)
             weight = np.where(seen[:, None, :], np.exp(-hours[:, None, :] / _TIME_CONSTANTS), np.float32(0))
             self.rate += np.where(seen, np.exp(-hours / np.float32(_RATE_HOURS)), np.float32(0))
-            stay, sign = np.nonzero(seen & (age < _WINDOW_HOURS))
-            self.window[stay, age[stay, sign], sign] = z[stay, sign]
+            stay, sign = np.nonzero(seen & (age < self.window.shape[1]))
+            self.window[stay, age[stay, sign], sign] = hundredths[stay, sign]
         self._weigh(z[:, None, :], weight)
 
     def _weigh(self, z: F32, weight: F32) -> None:
@@ -234,7 +242,7 @@ def _assemble(state: FeatureState, inputs: StepInput, now: NDArray[np.bool_], sc
     known = state.last_step > NEVER
     level = scaling.z(np.where(known, state.last_value, scaling.mean))
     age = np.clip(inputs.step[:, None] - state.last_step, 0, _RECENT_HOURS)
-    lowest, highest, slope = _window(state.window)
+    lowest, highest, slope = _window(state.window, scaling)
     deviation = np.sqrt(state.ewm_variance)
     points = news2_points(state.last_value)
     x = np.empty((n, len(FEATURE_NAMES)), dtype=np.float32)
@@ -274,27 +282,48 @@ def _grid(x: F32) -> F32:
     return x
 
 
-def _window(window: F32) -> tuple[F32, F32, F32]:
+def _hundredths(values: F32) -> I16:
+    """Return plausible values (N, 7) in hundredths of their unit; NaN becomes _EMPTY."""
+    known = ~np.isnan(values)
+    whole = np.clip(np.rint(np.where(known, values, np.float32(0)) * np.float32(100)), -_MOST, _MOST)
+    hundredths: I16 = np.where(known, whole.astype(np.int16), _EMPTY)
+    return hundredths
+
+
+def of_hundredths(hundredths: I16) -> F32:
+    """Return values of any shape in their unit, NaN where not measured."""
+    values: F32 = np.where(hundredths == _EMPTY, np.float32(np.nan), hundredths.astype(np.float32) / np.float32(100))
+    return values
+
+
+def _window(window: I16, scaling: Scaling) -> tuple[F32, F32, F32]:
     """Return the lowest and highest z of 12 hours and the least-squares slope of 8 (N, 7); 0 without measurements.
 
-    The sums are over multiples of 2^-15 and small whole numbers: exact, in whatever order they are added.
+    The sums are over multiples of 2^-15 and small whole numbers: exact, in whatever order they are added. That z rises
+    with the value saves computing it twelve times.
     """
-    seen = ~np.isnan(window)
-    lowest = np.where(seen, window, np.float32(np.inf)).min(axis=1)
-    highest = np.where(seen, window, np.float32(-np.inf)).max(axis=1)
-    some = np.isfinite(lowest)
-    recent = seen[:, :_SLOPE_HOURS].astype(np.float32)
-    z = np.where(seen[:, :_SLOPE_HOURS], window[:, :_SLOPE_HOURS], np.float32(0))
-    count = np.einsum("nkv->nv", recent)
-    hours = np.einsum("nkv,k->nv", recent, _HOURS_AGO)
-    squares = np.einsum("nkv,k->nv", recent, _HOURS_AGO * _HOURS_AGO)
+    hours, recent = window[:, :_WINDOW_HOURS], window[:, :_SLOPE_HOURS]
+    highest = hours.max(axis=1)
+    lowest = np.where(highest == _EMPTY, _EMPTY, np.where(hours == _EMPTY, _MOST, hours).min(axis=1))
+    chosen = np.concatenate([lowest[:, None], highest[:, None], recent], axis=1)
+    z = scaling.z(of_hundredths(chosen))
+    z[chosen == _EMPTY] = 0
+    slope = _slope(z[:, 2:], (recent != _EMPTY).astype(np.float32))
+    return z[:, 0], z[:, 1], slope * np.float32(_SLOPE_HOURS)
+
+
+def _slope(z: F32, seen: F32) -> F32:
+    """Return the least-squares slope an hour (N, 7) of z (N, 8, 7) where `seen` is 1; 0 with fewer than two."""
+    count = np.einsum("nkv->nv", seen)
+    hours = np.einsum("nkv,k->nv", seen, _HOURS_AGO)
+    squares = np.einsum("nkv,k->nv", seen, _HOURS_AGO * _HOURS_AGO)
     total = np.einsum("nkv->nv", z)
     product = np.einsum("nkv,k->nv", z, _HOURS_AGO)
     spread = count * squares - hours * hours
-    enough = count >= _SLOPE_POINTS
-    slope = np.divide(count * product - hours * total, spread, out=np.zeros_like(total), where=enough)
-    zero = np.float32(0)
-    return np.where(some, lowest, zero), np.where(some, highest, zero), slope * np.float32(_SLOPE_HOURS)
+    slope: F32 = np.divide(
+        count * product - hours * total, spread, out=np.zeros_like(total), where=count >= _SLOPE_POINTS
+    )
+    return slope
 
 
 def _pressures(state: FeatureState) -> tuple[F32, F32, F32]:

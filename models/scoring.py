@@ -47,7 +47,7 @@ def score_cohort(
         state = model.initial(_BLOCK)
         for hour in hours:
             n = len(hour.rows)
-            state, logits = model.advance(state[:n], hour.inputs)
+            state, logits = model.advance(state[:n], hour.inputs, keep_past=False)
             recorded = hour.rows >= 0
             rows = hour.rows[recorded]
             logit[rows] = logits[recorded]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import NEVER, STATE_FIELDS, FeatureState, Scaling, clock_features
+from models import past
+from models.features import NEVER, PAST_HOURS, STATE_FIELDS, FeatureState, Scaling, clock_features
 from models.lstm import Lstm, Weights
 from models.manifest import Manifest
 from models.step_input import HIDEABLE, StepInput, masked
@@ -39,26 +40,32 @@ class StayModel:
         self._lstm = Lstm(weights)
         self._hour_log_odds = np.array(manifest.hour_log_odds) if manifest.hour_log_odds else None
         hidden = (weights.hidden,)
-        self.state_dtype = np.dtype([("h", "<f4", hidden), ("c", "<f4", hidden), *STATE_FIELDS])
+        self.state_dtype = np.dtype(
+            [("h", "<f4", hidden), ("c", "<f4", hidden), *STATE_FIELDS, ("past", past.past_dtype(weights.hidden))]
+        )
 
     def initial(self, n: int) -> NDArray[np.void]:
         """Return the state (n) of stays of which nothing is known."""
         state = np.zeros(n, dtype=self.state_dtype)
         FeatureState.initial(n).write(state)
+        state["past"] = past.initial(n, self.weights.hidden)
         return state
 
-    def advance(self, state: NDArray[np.void], inputs: StepInput) -> tuple[NDArray[np.void], NDArray[np.float64]]:
+    def advance(
+        self, state: NDArray[np.void], inputs: StepInput, *, keep_past: bool = True
+    ) -> tuple[NDArray[np.void], NDArray[np.float64]]:
         """Return the state (N) after the step, and its logit (N); the arguments are not changed.
 
         To be called once for every step of a stay in turn, empty ones included, from its first measurement on: before
         that, a step changes nothing, though its logit says what age, sex and admission alone make of it. Called on the
         open step and its state thrown away, it gives the provisional risk. A late value is taken in before the step's
         own ones, where it is newer than the last known.
+
+        Without `keep_past` the past stays where it was: half the work, for a state that is thrown away or whose risks
+        nobody will ask to be explained.
         """
         features = FeatureState.read(state)
-        x = features.advance(inputs, self.scaling)
-        if self._hour_log_odds is not None:
-            x = np.concatenate([x, clock_features(inputs.step)], axis=1)
+        x = self.network_row(features, inputs)
         h, c = np.ascontiguousarray(state["h"]), np.ascontiguousarray(state["c"])
         new_h, new_c = self._lstm.step(x, h, c)
         after = np.empty(len(state), dtype=self.state_dtype)
@@ -66,10 +73,33 @@ class StayModel:
         started = features.started[:, None]
         after["h"] = np.where(started, new_h, h)
         after["c"] = np.where(started, new_c, c)
-        logit = self._lstm.logit(new_h)
+        after["past"] = state["past"]
+        if keep_past:
+            self._advance_past(after["past"], features, inputs)
+        return after, self._lstm.logit(new_h) + self.hour_log_odds(inputs.step)
+
+    def network_row(self, features: FeatureState, inputs: StepInput) -> NDArray[np.float32]:
+        """Move `features` on by the step and return what the network is shown of it (N, F)."""
+        x = features.advance(inputs, self.scaling)
         if self._hour_log_odds is not None:
-            logit += self._hour_log_odds[np.clip(inputs.step, 0, len(self._hour_log_odds) - 1)]
-        return after, logit
+            x = np.concatenate([x, clock_features(inputs.step)], axis=1)
+        return x
+
+    def hour_log_odds(self, step: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return what the hour of the stay alone adds to the logit (N); 0 for a model that does not see the clock."""
+        if self._hour_log_odds is None:
+            return np.zeros(len(step))
+        odds: NDArray[np.float64] = self._hour_log_odds[np.clip(step, 0, len(self._hour_log_odds) - 1)]
+        return odds
+
+    def _advance_past(self, kept: NDArray[np.void], features: FeatureState, inputs: StepInput) -> None:
+        """Move the past (N) on, in place, over the hour that `features` have just put behind the span."""
+        then = past.before(kept, features, PAST_HOURS + 1, self.scaling)
+        x = self.network_row(then, past.hours_since(features, inputs, PAST_HOURS, PAST_HOURS)[0])
+        h, c = kept["h"].astype(np.float32), kept["c"].astype(np.float32)
+        new_h, new_c = self._lstm.step(x, h, c)
+        started = then.started[:, None]
+        past.write(kept, then, np.where(started, new_h, h), np.where(started, new_c, c))
 
     def risk(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return calibrated probabilities (N) of onset within six hours or already, rounded to six decimals."""

@@ -14,11 +14,11 @@ SPREAD = np.array([18.0, 5.0, 0.8, 3.0, 22.0, 13.0, 15.0])
 
 
 def made_up_values(rng: np.random.Generator, rows: int, missing: float = 0.4) -> NDArray[np.float32]:
-    """Return plausible values (rows, 7), each missing with a probability."""
+    """Return plausible values (rows, 7) in hundredths, each missing with a probability."""
     values = np.clip(rng.normal(TYPICAL, SPREAD, (rows, N_VITAL_SIGNS)), 26, 100)
     values[:, 2] = np.clip(values[:, 2], 26, 44)
     values[rng.random(values.shape) < missing] = np.nan
-    return values.astype(np.float32)
+    return values.round(2).astype(np.float32)
 
 
 def made_up_input(rng: np.random.Generator, n: int, step: int, *, late: float = 0.1) -> StepInput:

@@ -205,6 +205,15 @@ def test_nothing_counts_the_hours_of_a_stay() -> None:
     assert np.abs(rows[299] - rows[150]).max() < 1e-5
 
 
+def test_values_are_read_in_hundredths() -> None:
+    rough, exact = empty(0), empty(0)
+    rough.values[0], exact.values[0] = [80.004, 18.0, 36.881, 97.0, 120.0, 64.0, 82.0], [80, 18, 36.88, 97, 120, 64, 82]
+    states = FeatureState.initial(1), FeatureState.initial(1)
+    rows = [state.advance(inputs, SCALING) for state, inputs in zip(states, (rough, exact), strict=True)]
+    assert rows[0].tobytes() == rows[1].tobytes()
+    assert states[0].last_value.tolist() == [[np.float32(value) for value in exact.values[0]]]
+
+
 def test_names_are_unique_and_plain() -> None:
     assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
     assert "heart_rate_mean_4h" in FEATURE_NAMES

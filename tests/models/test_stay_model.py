@@ -101,7 +101,7 @@ def test_the_shipped_model_does_not_depend_on_the_batch_either() -> None:
 
 
 def test_the_state_is_small_and_its_bytes_are_defined(model: StayModel) -> None:
-    assert model.state_dtype.itemsize <= 1600
+    assert model.state_dtype.itemsize <= 1600  # of 2,048
     assert model.state_dtype.itemsize == sum(model.state_dtype[name].itemsize for name in model.state_dtype.names or ())
     for name in model.state_dtype.names or ():
         assert model.state_dtype[name].base.str[0] in "<|"
@@ -148,8 +148,10 @@ def test_a_long_silence_is_harmless(model: StayModel) -> None:
     state, logit = run(model, [measured(0, heart_rate=90, temperature=38.0), *silence])
     assert np.isfinite(logit).all()
     for name in state.dtype.names or ():
-        if name not in ("window", "last_value"):  # which hold NaN for what was never measured
+        if name not in ("last_value", "past"):  # the one holds NaN for what was never measured
             assert np.isfinite(state[name]).all(), name
+    for name in state["past"].dtype.names or ():
+        assert np.isfinite(state["past"][name]).all(), name
     values, ages = model.last_known(state, np.array([399], dtype=np.int32))
     assert values[0, HEART_RATE] == 90
     assert ages[0, HEART_RATE] == 399
