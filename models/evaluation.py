@@ -31,14 +31,16 @@ VIEWS: dict[str, tuple[frozenset[str] | None, frozenset[str]]] = {
 
 
 def evaluate(
-    risks: F64, cohort: Cohort, *, threshold: float, seed: int, rounds: int = 200
+    risks: F64, cohort: Cohort, *, threshold: float, seed: int, rounds: int = 200, probabilities: bool = True
 ) -> dict[str, dict[str, float]]:
     """Return, for each figure, its value and the ends of its interval, of risks (R) over a cohort with labels.
 
-    See `judge`; `utility` flags rows at or over `threshold`. Without rounds there are no intervals.
+    See `judge`; `utility` flags rows at or over `threshold`. Without rounds there are no intervals. Risks that are not
+    `probabilities` have no calibration.
     """
     resamples = Resamples.draw(cohort.n_stays, rounds, seed)
-    found = judge(risks, cohort, flags=risks >= threshold, probabilities=risks, resamples=resamples)
+    calibrated = risks if probabilities else None
+    found = judge(risks, cohort, flags=risks >= threshold, probabilities=calibrated, resamples=resamples)
     return {name: figure.rounded(_DIGITS) for name, figure in found.items()}
 
 

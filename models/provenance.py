@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cohort import Cohort
+from models.cohort import Cohort, CohortError
 from models.manifest import Manifest
 from models.release import TEST_STAYS_FILE
 from models.split import split
@@ -50,7 +50,7 @@ def provenance(manifest: Manifest, folder: Path, whole: Cohort, evaluated: NDArr
     share = f"{others} of {unseen + others} stays"
     if not others:
         return Provenance(unseen, 0, 0, "", known.path)
-    if _is_training_file(manifest, whole):
+    if _is_training_file(manifest, whole, known.ids):
         warning = f"{share} were used to train, stop or calibrate this model: the figures flatter it.{advice}"
         return Provenance(unseen, others, 0, warning, known.path)
     if listed.any():
@@ -84,6 +84,13 @@ def _test_stays(manifest: Manifest, folder: Path) -> _TestStays:
         return _TestStays()
 
 
-def _is_training_file(manifest: Manifest, whole: Cohort) -> bool:
-    """Return whether these are the very stays that the manifest's split was made of."""
-    return whole.labels is not None and split(whole).digest == manifest.training.get("split_digest")
+def _is_training_file(manifest: Manifest, whole: Cohort, unseen: frozenset[str]) -> bool:
+    """Return whether these are the very stays that the manifest's split was made of, however it was changed then."""
+    if whole.labels is None:
+        return False
+    made, hospital = split(whole), manifest.training.get("hospital")
+    try:
+        possible = [made.within(whole, hospital)] if hospital else [made, made.refit(whole, unseen)]
+    except CohortError:  # stays that only another file has
+        possible = [made]
+    return manifest.training.get("split_digest") in [each.digest for each in possible]

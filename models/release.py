@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from models.metrics import best_utility_threshold
 from models.scoring import Scored, score_cohort
 from models.split import Split
 from models.stay_model import StayModel
+from models.subgroups import hospitals
 from models.training_config import TrainingConfig
 
 __all__ = ["TEST_STAYS_FILE", "release"]
@@ -49,8 +52,9 @@ def release(
 
     The calibration stays give the map from logit to risk; they and the validation stays give the thresholds; the test
     stays give the figures, with and without parts of the inputs, and their ids are listed in `test-stays.txt`: stays
-    the model may be shown on. `origin` goes into the manifest as is. With `measured`, the figures are taken over from
-    that artefact, which the same recipe made without its test stays: those have since been learned from. `progress` is
+    the model may be shown on. Where the split is of one hospital, the stays of each other give figures of their own and
+    are listed as well. `origin` goes into the manifest as is. With `measured`, the figures are taken over from that
+    artefact, which the same recipe made without its test stays: those have since been learned from. `progress` is
     called with what is being done.
     """
     say = progress or (lambda _: None)
@@ -76,20 +80,23 @@ def release(
     scored = score_cohort(model, tuning)
     thresholds = _thresholds(scored, tuning, config)
     description = replace(description, thresholds=thresholds)
-    metrics: dict[str, object] = {"tuning_stays": {"pager": _pager_figures(scored, tuning, thresholds)}}
+    metrics: dict[str, Any] = {"tuning_stays": {"pager": _pager_figures(scored, tuning, thresholds)}}
     if measured is not None:
         metrics |= {"test_stays": measured.metrics["test_stays"], "measured_with_weights": measured.weights_sha256}
     else:
-        test = cohort.select(parts.test)
-        metrics["test_stays"] = _test_figures(
-            model, test=test, tuning=tuning, thresholds=thresholds, seed=config.seed, rounds=rounds, say=say
+        figures = partial(
+            _figures, model, tuning=tuning, thresholds=thresholds, seed=config.seed, rounds=rounds, say=say
         )
+        metrics["test_stays"] = figures(cohort.select(parts.test))
+        elsewhere = cohort.select(parts.elsewhere)
+        others = {other: figures(elsewhere.select(stays)) for other, stays in hospitals(elsewhere).items()}
+        metrics |= {"other_hospitals": others} if others else {}
     return save_model(folder, weights, replace(description, metrics=metrics))
 
 
 def _list_test_stays(folder: Path, cohort: Cohort, parts: Split) -> str:
     """Write the ids of the test stays, one a line, and return the digest of the file."""
-    listed = "".join(f"{name}\n" for name in sorted(cohort.select(parts.test).patient_ids)).encode()
+    listed = "".join(f"{name}\n" for name in sorted(cohort.select(parts.unseen).patient_ids)).encode()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TEST_STAYS_FILE).write_bytes(listed)
     return hashlib.sha256(listed).hexdigest()
@@ -115,17 +122,17 @@ def _thresholds(scored: Scored, cohort: Cohort, config: TrainingConfig) -> Thres
     )
 
 
-def _test_figures(
+def _figures(
     model: StayModel,
-    *,
     test: Cohort,
+    *,
     tuning: Cohort,
     thresholds: Thresholds,
     seed: int,
     rounds: int,
     say: Callable[[str], None],
 ) -> dict[str, object]:
-    """Return the figures on the test stays: of the model in each view, of the hour alone, and of the pager."""
+    """Return the figures on unseen stays: of the model in each view, of the hour alone, and of the pager."""
     figures: dict[str, object] = {"stays": test.n_stays, "septic_stays": int(test.septic.sum()), "rows": test.n_rows}
     for view, (vitals, hide) in VIEWS.items():
         say(f"testing: {view.replace('_', ' ')}")
@@ -135,8 +142,8 @@ def _test_figures(
             figures["pager"] = _pager_figures(scored, test, thresholds)
     say("testing: the hour alone")
     cut = best_utility_threshold(hours_only(tuning), _labels(tuning), tuning.offsets)
-    alone = evaluate(hours_only(test), test, threshold=cut, seed=seed, rounds=rounds)
-    figures["hours_only"] = {name: figure for name, figure in alone.items() if name not in ("brier", "ece")}
+    hours = hours_only(test)
+    figures["hours_only"] = evaluate(hours, test, threshold=cut, seed=seed, rounds=rounds, probabilities=False)
     return figures
 
 

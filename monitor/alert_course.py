@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from agents.episodes import moves
-from agents.policy import Policy, load_policy
+from agents.policy import Policy, chosen_for, load_policy
 from models.alarm_figures import AlertCourse
 from models.cohort import Cohort
 from models.scoring import Scored
@@ -43,10 +43,11 @@ def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
 def policy_for(model: StayModel, file: Path | None) -> Policy:
     """Return the policy of a file; without one the shipped policy, or for a model it was not made for the model's own.
 
-    A threshold is a risk that one model says: it means nothing for another. Raises PolicyError.
+    A threshold is a risk that one model says: it means nothing for another, nor for another version of it. Raises
+    PolicyError.
     """
     policy = load_policy(file)
-    if file is not None or policy.model.split()[:1] == [model.name]:
+    if file is not None or chosen_for(policy, model):
         return policy
     own = model.manifest.thresholds
     return Policy(

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import numpy as np
 
-from agents.policy import PolicyError
+from agents.policy import Policy, PolicyError
 from models.artifact import ArtifactError, load_model, model_folder
 from models.boosting import Boosting, BoostingError
 from models.cohort import CohortError, read_cohort
@@ -69,9 +69,9 @@ def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[
         shipped = load_model(model)
         judged = load_model(options.measured or model)
         _refuse_unmeasured(shipped, judged)
-        found = _evaluation(judged, options.measured or model, data, options)
+        rules = policy_for(shipped, options.policy)  # also where the model is judged by another of its recipe
+        found = _evaluation(judged, options.measured or model, rules, data, options)
         if judged.digest != shipped.digest:
-            rules = policy_for(shipped, options.policy)
             for view in all_views():
                 found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
     found["shipped"] = {"name": shipped.name, "version": shipped.version, "digest": shipped.digest}
@@ -99,7 +99,7 @@ def _refuse_unmeasured(shipped: StayModel, judged: StayModel) -> None:
     raise Failure(msg)
 
 
-def _evaluation(judged: StayModel, name: str, data: Path, options: CardOptions) -> dict[str, Any]:
+def _evaluation(judged: StayModel, name: str, rules: Policy, data: Path, options: CardOptions) -> dict[str, Any]:
     whole, folder = read_cohort(data), model_folder(name)
     listed = provenance(judged.manifest, folder, whole, np.ones(whole.n_stays, dtype=np.bool_)).test_stays
     chosen = chosen_stays(whole, options.stays or listed)
@@ -107,7 +107,7 @@ def _evaluation(judged: StayModel, name: str, data: Path, options: CardOptions) 
     with spinner() as say:
         evaluator = Evaluator(
             judged,
-            policy_for(judged, options.policy),
+            rules,
             whole.select(chosen),
             rounds=options.bootstrap,
             seed=SEED,

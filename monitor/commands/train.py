@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -61,6 +61,9 @@ _LIBRARIES = ("torch", "numpy", "polars")
     type=click.Path(exists=True, path_type=Path),
     help="With --refit: a file of test stays that are not learned from, so that the model can be shown on them.",
 )
+@click.option(
+    "--hospital", help="Learn from the stays of this hospital only; those of others give figures on a place never seen."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(
     *,
@@ -75,6 +78,7 @@ def command(
     overwrite: bool,
     refit: Path | None,
     keep_out: Path | None,
+    hospital: str | None,
     as_json: bool,
 ) -> None:
     """Train on the stays of FILE, calibrate, choose thresholds, test, and write the artefact into a folder.
@@ -92,12 +96,17 @@ def command(
     if (out / "manifest.json").exists() and not overwrite:
         msg = f"{out} holds a model already; name another folder with --out, or give --overwrite to replace the model"
         raise Failure(msg)
+    if hospital is not None and refit is not None:
+        msg = "--refit learns from the test stays, which --hospital is to be measured on: give one of them"
+        raise click.UsageError(msg)
     with failing_on(ArtifactError, CalibrationError, CohortError, TrainingConfigError):
         settings = load_training_config(config)
         if seed is not None:
             settings = msgspec.structs.replace(settings, seed=seed)
         cohort = read_cohort(file)
         parts, measured = split(cohort), None
+        if hospital is not None:
+            parts = parts.within(cohort, hospital)
         if refit is not None:
             measured = load_model(str(refit)).manifest
             parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
@@ -115,7 +124,7 @@ def command(
                 config=settings,
                 name=name,
                 version=version,
-                origin=_origin(file, cohort, parts, settings, trained),
+                origin=_origin(file, cohort, parts, settings, trained) | ({"hospital": hospital} if hospital else {}),
                 measured=measured,
                 progress=say,
             )
@@ -209,10 +218,15 @@ def _report(model: StayModel, out: Path, *, as_json: bool) -> None:
     click.echo(f"{model.name} {model.version} in {out}, {model.digest}")
     thresholds = model.manifest.thresholds
     click.echo(f"pager: raise at {thresholds.pager_raise}, resolve below {thresholds.pager_resolve}")
-    tests = model.manifest.metrics["test_stays"]
-    click.echo(f"on {tests['stays']} test stays, {tests['septic_stays']} septic, with 95 % intervals:")
+    _print_figures("test stays", model.manifest.metrics["test_stays"])
+    for name, figures in model.manifest.metrics.get("other_hospitals", {}).items():
+        _print_figures(f"stays of hospital {name}", figures)
+
+
+def _print_figures(where: str, figures: dict[str, Any]) -> None:
+    click.echo(f"on {figures['stays']} {where}, {figures['septic_stays']} septic, with 95 % intervals:")
     for view in ("all", "three_vital_signs", "without_admission", "hours_only"):
-        figure = tests[view]["auroc_time_adjusted"]
+        figure = figures[view]["auroc_time_adjusted"]
         click.echo(
             f"  {view.replace('_', ' '):<18} time-adjusted AUROC {figure['value']:.3f}"
             f" ({figure['low']:.3f} to {figure['high']:.3f})"

@@ -12,16 +12,16 @@ from models.artifact import untrained_model
 from models.cohort import Cohort
 from models.manifest import Manifest
 from models.provenance import provenance, read_stays
-from models.split import split
+from models.split import Split, split
 from tests.models.stays import made_up_cohort
 
 
-def trained_on(cohort: Cohort, folder: Path) -> Manifest:
+def trained_on(cohort: Cohort, folder: Path, parts: Split | None = None, **origin: str) -> Manifest:
     """Return a manifest that says so, with the list of test stays beside it."""
-    parts = split(cohort)
-    listed = "".join(f"{name}\n" for name in cohort.select(parts.test).patient_ids).encode()
+    parts = parts or split(cohort)
+    listed = "".join(f"{name}\n" for name in cohort.select(parts.unseen).patient_ids).encode()
     (folder / "test-stays.txt").write_bytes(listed)
-    training = {"split_digest": parts.digest, "test_stays_sha256": hashlib.sha256(listed).hexdigest()}
+    training = {**origin, "split_digest": parts.digest, "test_stays_sha256": hashlib.sha256(listed).hexdigest()}
     return msgspec.structs.replace(untrained_model().manifest, training=training)
 
 
@@ -38,6 +38,25 @@ def test_the_training_file_is_recognised(tmp_path: Path) -> None:
     assert str(tmp_path / "test-stays.txt") in found.warning
     confined = provenance(manifest, tmp_path, cohort, test)
     assert (confined.unseen, confined.seen, confined.warning) == (int(test.sum()), 0, "")
+
+
+def test_the_file_is_recognised_when_the_model_learned_from_its_test_stays_too(tmp_path: Path) -> None:
+    cohort = made_up_cohort(0, stays=120)
+    shown = cohort.select(split(cohort).test).patient_ids[:3]
+    manifest = trained_on(cohort, tmp_path, split(cohort).refit(cohort, frozenset(shown)))
+    found = provenance(manifest, tmp_path, cohort, all_of(cohort))
+    assert (found.unseen, found.seen, found.unknown) == (3, 117, 0)
+
+
+def test_a_model_of_one_hospital_has_seen_nobody_of_the_other(tmp_path: Path) -> None:
+    cohort = made_up_cohort(0, stays=120)
+    parts, there = split(cohort).within(cohort, "A"), np.array(cohort.hospitals) == "B"
+    manifest = trained_on(cohort, tmp_path, parts, hospital="A")
+    found = provenance(manifest, tmp_path, cohort, all_of(cohort))
+    assert (found.unseen, found.unknown) == (int((there | parts.test).sum()), 0)
+    assert provenance(manifest, tmp_path, cohort, there).counts() == {
+        **{"unseen": int(there.sum()), "seen": 0, "unknown": 0, "warning": ""}
+    }
 
 
 def test_a_part_of_the_training_file_is_suspected(tmp_path: Path) -> None:

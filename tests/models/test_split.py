@@ -31,6 +31,22 @@ def test_each_stratum_has_its_share_in_each_part() -> None:
             assert np.allclose(shares, [0.80, 0.08, 0.04, 0.08], atol=0.006)
 
 
+def test_within_a_hospital_the_parts_are_the_same_and_all_others_are_elsewhere() -> None:
+    cohort = made_up_cohort(0, stays=600, longest=4)
+    parts, here = split(cohort), np.array(cohort.hospitals) == "A"
+    within = parts.within(cohort, "A")
+    assert np.array_equal(within.elsewhere, ~here)
+    assert np.array_equal(within.unseen, ~here | parts.test)
+    for name, part in parts.parts().items():
+        assert np.array_equal(within.parts()[name], part & here)
+    assert within.digest not in (parts.digest, parts.within(cohort, "B").digest)
+    for nobody in ("C", ""):
+        with pytest.raises(CohortError, match="A, B"):
+            parts.within(cohort, nobody)
+    with pytest.raises(CohortError, match="others"):
+        parts.within(cohort.select(here), "A")
+
+
 def test_a_refit_learns_from_the_test_stays_but_those_that_are_shown() -> None:
     cohort = made_up_cohort(0, stays=600, longest=4)
     parts = split(cohort)

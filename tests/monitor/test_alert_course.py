@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.policy import Policy, load_policy
-from models.artifact import load_model, untrained_model
+from models.artifact import Description, build_model, load_model, untrained_model
 from models.episodes import episode_starts
 from models.scoring import Scored
 from monitor.alert_course import alert_course, at_threshold, policy_for, threshold_for
@@ -54,3 +54,13 @@ def test_thresholds_of_one_model_are_not_applied_to_another(tmp_path: Path) -> N
     file = tmp_path / "policy.toml"
     file.write_text('name = "n"\nversion = "1"\nmodel = "bedside"\nraise_threshold = 0.2\nresolve_threshold = 0.1\n')
     assert policy_for(other, file).raise_threshold == 0.2
+
+
+def test_thresholds_of_one_version_are_not_applied_to_another() -> None:
+    shipped = load_model("bedside")
+    manifest = shipped.manifest
+    parts = (manifest.scaling, manifest.calibration, manifest.thresholds, manifest.assessable)
+    newer = build_model(shipped.weights, Description(shipped.name, "99.0.0", *parts, training={}, metrics={}))
+    policy = policy_for(newer, None)
+    assert (policy.name, policy.model) == ("bedside manifest", "bedside 99.0.0")
+    assert policy.raise_threshold == manifest.thresholds.pager_raise

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from models.artifact import load_model
 from models.cohort import Cohort
+from models.sequences import measure_scales
 from models.split import split
 from models.training_config import load_training_config
 from monitor.cli import main
@@ -78,6 +79,7 @@ def test_a_file_becomes_an_artefact(tmp_path: Path, small_config: Path) -> None:
     figures = summary["metrics"]["test_stays"]
     assert figures["all"]["auroc_time_adjusted"]["low"] <= figures["all"]["auroc_time_adjusted"]["value"]
     assert figures["hours_only"]["auroc_time_adjusted"]["value"] == 0.5
+    assert not {"brier", "ece", "calibration_slope", "calibration_intercept"} & set(figures["hours_only"])
 
 
 def test_a_folder_that_holds_a_model_is_left_as_it_is_unless_told_otherwise(tmp_path: Path) -> None:
@@ -111,6 +113,27 @@ def test_a_refit_takes_the_figures_over_and_keeps_the_shown_stays_out(tmp_path: 
     assert set((tmp_path / "again" / "test-stays.txt").read_text().split()) == set(shown.patient_ids)
     models = [load_model(str(tmp_path / name)) for name in ("first", "again")]
     assert two["measured_with_weights"] == models[0].manifest.weights_sha256 != models[1].manifest.weights_sha256
+
+
+def test_a_model_of_one_hospital_is_measured_at_the_other(tmp_path: Path, small_config: Path) -> None:
+    cohort = made_up_cohort(0, stays=300, longest=20, signal=30.0)
+    data, out = write(cohort, tmp_path / "stays.parquet"), str(tmp_path / "model")
+    arguments = ["train", str(data), "--config", str(small_config), "--out", out, "--hospital", "A"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "on 12 test stays" in result.stdout
+    assert "on 150 stays of hospital B" in result.stdout
+    manifest, there = load_model(out).manifest, np.array(cohort.hospitals) == "B"
+    assert manifest.training["hospital"] == "A"
+    assert manifest.training["stays"]["elsewhere"] == 150
+    assert manifest.metrics["other_hospitals"]["B"]["all"]["auroc"]["value"] > 0.5
+    unseen = split(cohort).within(cohort, "A").unseen
+    assert set((tmp_path / "model" / "test-stays.txt").read_text().split()) == set(cohort.select(unseen).patient_ids)
+    # The scales of the inputs, too, are the one hospital's.
+    training = cohort.select(split(cohort).train & ~there)
+    assert manifest.scaling == measure_scales(training)
+    refit = CliRunner().invoke(main, [*arguments, "--overwrite", "--refit", out])
+    assert (refit.exit_code, "--refit" in refit.stderr) == (2, True)
 
 
 def test_failures_are_one_line(tmp_path: Path) -> None:
