@@ -12,6 +12,7 @@ from monitor.evaluation_tables import (
     BASELINE_LABELS,
     FIGURE_LABELS,
     SPAN_LABELS,
+    across_rows,
     amount,
     figure_text,
 )
@@ -45,6 +46,10 @@ those they are used on. The last two columns: in the first 48 hours, at half an 
 points come, the share of septic stays alerted / the positive predictive value / alerts a patient-day; by the pager's
 rule, one alert until it is resolved, and by the rule of published comparisons, an alert every six hours while the risk
 is high."""
+_ELSEWHERE = """\
+Models of the same recipe, configuration and data that learned from one hospital alone, thresholds and calibration
+included: tested on their own test stays, and on all stays of the other hospital. *All* is the model of this card, on
+the stays judged above. What a third hospital is to expect is told by these rows, not by the figures above."""
 _LIMITS = """\
 - Two hospitals of one country, of years past. Neither was left out of the training, so that a third will fare worse.
 - The label is made from orders of antibiotics and cultures and from SOFA points: it says when staff suspected sepsis,
@@ -69,6 +74,7 @@ def card_text(found: dict[str, Any], manifest: Manifest) -> str:
         "## Data\n\n" + _data(found, manifest),
         "## Figures\n\n" + _figures(found),
         "## Groups of stays\n\n" + _groups(found),
+        *(["## At a hospital it has not seen\n\n" + _across(found)] if found.get("across_hospitals") else []),
         "## Beside baselines\n\n" + _baselines(found),
         "## Alerts\n\n" + _alarms(found),
         "## Health, and joining mid-stay\n\n" + _checks(found),
@@ -153,6 +159,11 @@ def _groups(found: dict[str, Any]) -> str:
         for name, group in groups.items()
     ]
     return _table(("inputs", "group", "stays / septic", *(FIGURE_LABELS[each] for each in _GROUPED)), rows)
+
+
+def _across(found: dict[str, Any]) -> str:
+    headings = ("inputs", "learned from", "tested on", "stays / septic", *(FIGURE_LABELS[each] for each in _GROUPED))
+    return f"{_ELSEWHERE}\n\n{_table(headings, across_rows(found, _GROUPED))}"
 
 
 def _baselines(found: dict[str, Any]) -> str:

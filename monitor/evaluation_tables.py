@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ __all__ = [
     "BASELINE_LABELS",
     "FIGURE_LABELS",
     "SPAN_LABELS",
+    "across_rows",
     "amount",
     "figure_text",
     "print_evaluation",
@@ -86,6 +88,26 @@ def figure_text(name: str, figure: dict[str, float | None]) -> str:
     return f"{text} ({amount(name, figure['low'])} to {amount(name, figure['high'])})"
 
 
+def across_rows(found: dict[str, Any], figures: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the rows of models of one hospital each, and of the model itself at each hospital, view by view."""
+    rows = []
+    for view_name, view in found["views"].items():
+        entries = [
+            (each["trained_on"], each["tested_on"], each, each["views"][view_name])
+            for each in found["across_hospitals"]
+            if view_name in each["views"]
+        ]
+        entries += [("all", name, group, group["figures"]) for name, group in view["by"]["hospital"].items()]
+        rows += [
+            (
+                *(view_name.replace("_", " "), trained_on, tested_on, f"{of['stays']} / {of['septic_stays']}"),
+                *(figure_text(each, measured[each]) for each in figures),
+            )
+            for trained_on, tested_on, of, measured in entries
+        ]
+    return rows
+
+
 def print_evaluation(found: dict[str, Any]) -> None:
     """Print all tables on stdout."""
     data, model, policy = found["data"], found["model"], found["policy"]
@@ -105,6 +127,10 @@ def print_evaluation(found: dict[str, Any]) -> None:
     )
     _title("Groups of stays")
     _print_groups(views)
+    if found.get("across_hospitals"):
+        _title("Models that learned from one hospital, on stays they have not seen")
+        labels = [FIGURE_LABELS[each] for each in _GROUPED]
+        print_table(("inputs", "learned from", "tested on", "stays / septic", *labels), across_rows(found, _GROUPED))
     for name, view in views.items():
         _title(f"Beside baselines: {name.replace('_', ' ')}")
         _print_baselines(model["name"], view)

@@ -23,6 +23,7 @@ from models.boosting import Boosting, BoostingError
 from models.cohort import CohortError, read_cohort
 from models.provenance import provenance
 from models.stay_model import StayModel
+from monitor.across_hospitals import across_hospitals
 from monitor.alert_course import policy_for
 from monitor.card_pictures import draw_pictures
 from monitor.card_text import PICTURE_FOLDER, card_text
@@ -43,6 +44,7 @@ class CardOptions:
     stays: Path | None = None
     policy: Path | None = None
     lightgbm: Path | None = None
+    across: tuple[str, ...] = ()  # models of one hospital each
     bootstrap: int = 500
 
 
@@ -54,6 +56,7 @@ class CardOptions:
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An id a line.")
 @click.option("--policy", type=click.Path(path_type=Path), help="Policy file of the alerts; default: the shipped one.")
 @click.option("--lightgbm", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A baseline more.")
+@click.option("--across", metavar="FOLDER", multiple=True, help="A model of one hospital: `train --hospital NAME`.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=500, show_default=True, help="Rounds.")
 def main(*, model: str, data: Path, out: Path, **options: Any) -> None:
     """Write the card of MODEL (a shipped one, or a folder), judged on labelled stays of DATA."""
@@ -69,11 +72,14 @@ def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[
         shipped = load_model(model)
         judged = load_model(options.measured or model)
         _refuse_unmeasured(shipped, judged)
+        across = across_hospitals(options.across, judged.manifest)
         rules = policy_for(shipped, options.policy)  # also where the model is judged by another of its recipe
         found = _evaluation(judged, options.measured or model, rules, data, options)
         if judged.digest != shipped.digest:
             for view in all_views():
                 found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
+    if across:
+        found["across_hospitals"] = across
     found["shipped"] = {"name": shipped.name, "version": shipped.version, "digest": shipped.digest}
     kept: dict[str, Any] = _shortened(plain(found))
     try:

@@ -19,6 +19,7 @@ from models.evaluation import VIEWS
 from models.provenance import provenance, read_stays
 from models.stay_model import HIDEABLE
 from models.vital_signs import NAMES
+from monitor.across_hospitals import across_hospitals
 from monitor.alert_course import policy_for
 from monitor.errors import Failure, failing_on
 from monitor.evaluation import Evaluator, View, plain
@@ -49,6 +50,12 @@ SEED = 20261122
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder written by `python -m models.boosting`: a baseline more.",
 )
+@click.option(
+    "--across",
+    metavar="FOLDER",
+    multiple=True,
+    help="A model of the same recipe that learned from one hospital (`train --hospital NAME`): its figures beside.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as one JSON object.")
 @pass_invocation
 def command(
@@ -63,6 +70,7 @@ def command(
     bootstrap: int,
     seed: int,
     lightgbm: Path | None,
+    across: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Say how good a model is on the labelled stays of FILE, each figure with a 95 % interval over stays.
@@ -80,6 +88,7 @@ def command(
         loaded = load_model(name)
         rules = policy_for(loaded, policy or settings.policy.file)
         boosting = Boosting(lightgbm) if lightgbm else None
+        beside = across_hospitals(across, loaded.manifest)
         whole = read_cohort(file)
         chosen = chosen_stays(whole, stays)
         known = provenance(loaded.manifest, model_folder(name), whole, chosen)
@@ -88,7 +97,8 @@ def command(
             click.echo(f"sepsis-monitor: {known.warning}", err=True)
         with spinner() as say:
             evaluator = Evaluator(loaded, rules, cohort, rounds=bootstrap, seed=seed, boosting=boosting, say=say)
-            found = plain(evaluator.everything(_views(vitals, hide)) | {"provenance": known.counts()})
+            found = evaluator.everything(_views(vitals, hide)) | {"provenance": known.counts()}
+    found = plain(found | ({"across_hospitals": beside} if beside else {}))
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
     else:
