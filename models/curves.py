@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from models.checkpoint import Epoch
 
-__all__ = ["draw_curves"]
+__all__ = ["draw_curves", "draw_losses"]
 
 
 def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
@@ -24,7 +24,22 @@ def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
     right.plot(epochs, [epoch.auroc_all for epoch in history], marker=".", label="all vital signs")
     right.plot(epochs, [epoch.auroc_three for epoch in history], marker=".", label="three vital signs")
     right.set(xlabel="epoch", ylabel="time-adjusted AUROC, validation stays")
-    for axes in (left, right):
+    _save(figure, path)
+
+
+def draw_losses(path: Path, training: Sequence[float], validation: Sequence[float]) -> None:
+    """Write a PNG with the cross-entropy of training and validation stays by epoch."""
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for losses, label in ((training, "training stays"), (validation, "validation stays")):
+        axes.plot(range(1, len(losses) + 1), losses, marker=".", label=label)
+    axes.set(xlabel="epoch", ylabel="binary cross-entropy")
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    for axes in figure.axes:
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)

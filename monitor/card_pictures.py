@@ -21,9 +21,9 @@ _VIEW_COLOURS = {"all": "#0b5394", "three_vital_signs": "#e69138", "without_admi
 _SPAN_COLOURS = {"whole_stay": "#0b5394", "first_48h": "#e69138"}
 _BASELINE_STYLES = (
     *(("#111111", "-"), ("#777777", "--"), ("#777777", ":"), ("#777777", "-"), ("#777777", "-.")),
-    *(("#a64d79", "-"), ("#a64d79", "--")),
+    *(("#674ea7", "-"), ("#a64d79", "-"), ("#a64d79", "--")),
 )
-_MARKERS = "sxv^+DP"
+_MARKERS = "sxv^+oDP"
 _SUFFIX = {"whole_stay": "", "first_48h": "_first_48h"}  # of the figures of a span
 _HOURS_BEFORE, _HOURS_AFTER = 12, 3
 _RISK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

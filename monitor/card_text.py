@@ -81,7 +81,7 @@ def card_text(found: dict[str, Any], manifest: Manifest) -> str:
         "## Pictures\n\n"
         + "\n\n".join(f"![{caption}]({PICTURE_FOLDER}/{name}.png)" for name, (caption, *_) in PICTURES.items()),
         "## Limits\n\n" + _LIMITS,
-        "## How to reproduce\n\n" + _reproduction(manifest),
+        "## How to reproduce\n\n" + _reproduction(found, manifest),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -245,14 +245,23 @@ def _checks(found: dict[str, Any]) -> str:
     )
 
 
-def _reproduction(manifest: Manifest) -> str:
+def _reproduction(found: dict[str, Any], manifest: Manifest) -> str:
     training = manifest.training
     libraries = ", ".join(f"{name} {version}" for name, version in training.get("libraries", {}).items())
+    first = next(iter(found["views"].values()))
+    makes, gives = [], []
+    if "textbook" in first["baselines"]:
+        makes.append("python -m models.textbook DATA TEXTBOOK   # another\n")
+        gives.append(" --textbook TEXTBOOK")
+    for hospital in sorted({each["trained_on"] for each in found.get("across_hospitals", [])}):
+        makes.append(f"sepsis-monitor train DATA --out ON-{hospital} --hospital {hospital}\n")
+        gives.append(f" --across ON-{hospital}")
     return (
         "```\n"
         f"sepsis-monitor train DATA --out MODEL --name {manifest.name} --version {manifest.version}\n"
         "python -m models.boosting DATA BOOSTING   # a baseline; needs the dependency group `train`\n"
-        "python -m monitor.model_card MODEL DATA --lightgbm BOOSTING --out MODEL\n"
+        f"{''.join(makes)}"
+        f"python -m monitor.model_card MODEL DATA --lightgbm BOOSTING{''.join(gives)} --out MODEL\n"
         "```\n\n"
         f"DATA has sha256 `{training.get('data_sha256', 'unknown')}`; seed {training.get('seed', 'unknown')}; "
         f"{libraries or 'libraries unknown'}. The whole configuration is in `manifest.json`."

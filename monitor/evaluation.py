@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from agents.policy import Policy
 from models.alarm_figures import AlertCourse, alarm_figures, leads, repeated_alerts
 from models.baselines import cross_fitted, rule_scores
-from models.boosting import Boosting
 from models.cohort import Cohort
 from models.evaluation import FIRST_HOURS, judge
 from models.health import cold_start, healthy_cohort, judge_health
@@ -26,7 +25,7 @@ from models.subgroups import hospitals, subgroups
 from models.vital_signs import NAMES
 from monitor.alert_course import alert_course, at_threshold, threshold_for
 
-__all__ = ["SPANS", "Evaluator", "View", "health_of", "plain"]
+__all__ = ["SPANS", "Evaluator", "TrainedBaseline", "View", "health_of", "plain"]
 
 # What alarm figures are confined to, by name: the first so many hours of each stay, or all of it.
 SPANS: dict[str, int | None] = {"whole_stay": None, "first_48h": FIRST_HOURS}
@@ -49,6 +48,16 @@ class View:
     hide: frozenset[str]
 
 
+class TrainedBaseline(Protocol):
+    """A baseline that learned from stays, as the model did."""
+
+    def knows(self, view: str) -> bool:
+        """Return whether it can be shown what the view of this name shows."""
+
+    def scores(self, cohort: Cohort, view: str) -> dict[str, NDArray[np.float64]]:
+        """Return scores (R) for each row of a cohort as a view shows it, by the baselines' names."""
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """One model and one policy on the labelled stays of a cohort."""
@@ -58,7 +67,7 @@ class Evaluator:
     cohort: Cohort
     rounds: int
     seed: int
-    boosting: Boosting | None = None
+    trained: tuple[TrainedBaseline, ...] = ()
     say: Say = lambda _: None
 
     def everything(self, views: tuple[View, ...]) -> dict[str, Any]:
@@ -157,13 +166,13 @@ class Evaluator:
 
     def _baselines(self, view: View, scored: Scored, *, drawn: bool) -> dict[str, Any]:
         scores = rule_scores(self.cohort, view.vitals)
-        if self.boosting is not None and self.boosting.knows(view.name):
-            scores |= self.boosting.scores(self.cohort, view.name)
+        for each in self.trained:
+            scores |= each.scores(self.cohort, view.name) if each.knows(view.name) else {}
         found: dict[str, dict[str, Any]] = {}
-        for name, each in scores.items():
-            fitted = cross_fitted(each, self.cohort, self.seed)
+        for name, said in scores.items():
+            fitted = cross_fitted(said, self.cohort, self.seed)
             figures = judge(
-                each,
+                said,
                 self.cohort,
                 flags=fitted.flags,
                 probabilities=fitted.probabilities,
@@ -171,10 +180,10 @@ class Evaluator:
             )
             found[name] = {
                 "figures": figures,
-                "compared": self._compared(replace(scored, risk=_as_risks(each, self.cohort.known_labels))),
+                "compared": self._compared(replace(scored, risk=_as_risks(said, self.cohort.known_labels))),
             }
             if drawn:
-                found[name]["curves"] = self._curves(each)
+                found[name]["curves"] = self._curves(said)
         return found
 
     def _curves(self, scores: NDArray[np.float64]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ BASELINE_LABELS = {
     "qsofa_partial": "qSOFA (partial)",
     "news2_partial": "NEWS2 (partial)",
     "mews_partial": "MEWS (partial)",
+    "textbook": "textbook LSTM(50), two layers",
     "lightgbm": "LightGBM",
     "lightgbm_with_clock": "LightGBM with the clock",
 }
@@ -128,7 +129,7 @@ def print_evaluation(found: dict[str, Any]) -> None:
     _title("Groups of stays")
     _print_groups(views)
     if found.get("across_hospitals"):
-        _title("Models that learned from one hospital, on stays they have not seen")
+        _title("Models that learned from one hospital, on stays they have not seen, and this one at each hospital")
         labels = [FIGURE_LABELS[each] for each in _GROUPED]
         print_table(("inputs", "learned from", "tested on", "stays / septic", *labels), across_rows(found, _GROUPED))
     for name, view in views.items():

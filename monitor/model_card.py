@@ -19,7 +19,7 @@ import numpy as np
 
 from agents.policy import Policy, PolicyError
 from models.artifact import ArtifactError, load_model, model_folder
-from models.boosting import Boosting, BoostingError
+from models.boosting import BoostingError
 from models.cohort import CohortError, read_cohort
 from models.provenance import provenance
 from models.stay_model import StayModel
@@ -27,7 +27,7 @@ from monitor.across_hospitals import across_hospitals
 from monitor.alert_course import policy_for
 from monitor.card_pictures import draw_pictures
 from monitor.card_text import PICTURE_FOLDER, card_text
-from monitor.commands.evaluate import SEED, all_views, chosen_stays, spinner
+from monitor.commands.evaluate import SEED, all_views, chosen_stays, spinner, trained_baselines
 from monitor.errors import Failure, failing_on
 from monitor.evaluation import Evaluator, health_of, plain
 
@@ -44,6 +44,7 @@ class CardOptions:
     stays: Path | None = None
     policy: Path | None = None
     lightgbm: Path | None = None
+    textbook: Path | None = None
     across: tuple[str, ...] = ()  # models of one hospital each
     bootstrap: int = 500
 
@@ -56,6 +57,7 @@ class CardOptions:
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An id a line.")
 @click.option("--policy", type=click.Path(path_type=Path), help="Policy file of the alerts; default: the shipped one.")
 @click.option("--lightgbm", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A baseline more.")
+@click.option("--textbook", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another.")
 @click.option("--across", metavar="FOLDER", multiple=True, help="A model of one hospital: `train --hospital NAME`.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=500, show_default=True, help="Rounds.")
 def main(*, model: str, data: Path, out: Path, **options: Any) -> None:
@@ -117,7 +119,7 @@ def _evaluation(judged: StayModel, name: str, rules: Policy, data: Path, options
             whole.select(chosen),
             rounds=options.bootstrap,
             seed=SEED,
-            boosting=Boosting(options.lightgbm) if options.lightgbm else None,
+            trained=trained_baselines(options.lightgbm, options.textbook),
             say=say,
         )
         return evaluator.everything(all_views()) | {"provenance": known.counts()}

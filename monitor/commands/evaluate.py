@@ -22,12 +22,12 @@ from models.vital_signs import NAMES
 from monitor.across_hospitals import across_hospitals
 from monitor.alert_course import policy_for
 from monitor.errors import Failure, failing_on
-from monitor.evaluation import Evaluator, View, plain
+from monitor.evaluation import Evaluator, TrainedBaseline, View, plain
 from monitor.evaluation_tables import print_evaluation
 from monitor.invocation import Invocation, pass_invocation
 from monitor.names import Names
 
-__all__ = ["SEED", "all_views", "chosen_stays", "command", "spinner"]
+__all__ = ["SEED", "all_views", "chosen_stays", "command", "spinner", "trained_baselines"]
 
 SEED = 20261122
 
@@ -51,6 +51,11 @@ SEED = 20261122
     help="A folder written by `python -m models.boosting`: a baseline more.",
 )
 @click.option(
+    "--textbook",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder written by `python -m models.textbook`: a baseline more.",
+)
+@click.option(
     "--across",
     metavar="FOLDER",
     multiple=True,
@@ -70,6 +75,7 @@ def command(
     bootstrap: int,
     seed: int,
     lightgbm: Path | None,
+    textbook: Path | None,
     across: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -87,7 +93,7 @@ def command(
         name = model or settings.model.name
         loaded = load_model(name)
         rules = policy_for(loaded, policy or settings.policy.file)
-        boosting = Boosting(lightgbm) if lightgbm else None
+        trained = trained_baselines(lightgbm, textbook)
         beside = across_hospitals(across, loaded.manifest)
         whole = read_cohort(file)
         chosen = chosen_stays(whole, stays)
@@ -96,7 +102,7 @@ def command(
         if known.warning:
             click.echo(f"sepsis-monitor: {known.warning}", err=True)
         with spinner() as say:
-            evaluator = Evaluator(loaded, rules, cohort, rounds=bootstrap, seed=seed, boosting=boosting, say=say)
+            evaluator = Evaluator(loaded, rules, cohort, rounds=bootstrap, seed=seed, trained=trained, say=say)
             found = evaluator.everything(_views(vitals, hide)) | {"provenance": known.counts()}
     found = plain(found | ({"across_hospitals": beside} if beside else {}))
     if as_json:
@@ -119,6 +125,19 @@ def chosen_stays(cohort: Cohort, file: Path | None) -> np.ndarray[tuple[int], np
         msg = f"{file}: none of its {len(ids)} stays is in the data; give the ids of the column patient_id, one a line"
         raise Failure(msg)
     return chosen
+
+
+def trained_baselines(lightgbm: Path | None, textbook: Path | None) -> tuple[TrainedBaseline, ...]:
+    """Return the baselines of two folders, where given; raises BoostingError, Failure where one is not of its kind."""
+    found: list[TrainedBaseline] = []
+    if textbook:
+        from models.textbook import Textbook, TextbookError  # noqa: PLC0415  (torch)
+
+        with failing_on(TextbookError):
+            found.append(Textbook(textbook))
+    if lightgbm:
+        found.append(Boosting(lightgbm))
+    return tuple(found)
 
 
 def all_views() -> tuple[View, ...]:
