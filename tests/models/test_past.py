@@ -49,8 +49,8 @@ def model(request: pytest.FixtureRequest) -> StayModel:
 
 
 def test_the_past_is_the_state_of_six_hours_before(model: StayModel) -> None:
-    found = states(model, made_up_stays(1, 120))
-    for now in range(PAST_HOURS, 121):
+    found = states(model, made_up_stays(1, 60))
+    for now in range(PAST_HOURS, 61):
         true, kept = found[now - PAST_HOURS], found[now]["past"]
         then = told(model, found[now])
         assert np.abs(true["h"] - kept["h"]).max() < 0.005
@@ -81,7 +81,7 @@ def test_replaying_the_hours_since_gives_the_state_of_now(model: StayModel) -> N
 
 
 def test_the_mean_of_a_long_stay_is_not_lost_in_rounding() -> None:
-    found = states(MODEL, made_up_stays(3, 1500, n=1))
+    found = states(MODEL, made_up_stays(3, 700, n=1))
     assert told(MODEL, found[-1]).mean == pytest.approx(found[-1 - PAST_HOURS]["mean"], abs=1e-3)
     assert np.abs(found[-1]["past"]["c"] - found[-1 - PAST_HOURS]["c"]).max() < 0.05
 
