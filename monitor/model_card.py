@@ -4,7 +4,8 @@
 
 Writes MODEL_CARD.md, evaluation.json and pictures/*.png. Without --stays, the model is judged on the stays listed in
 test-stays.txt beside it, where there is such a list, else on all. A model that learned from its test stays as well,
-once its recipe was measured, is judged by the artefact it was measured with: --measured FOLDER.
+once its recipe was measured, is judged by the artefact it was measured with: --measured FOLDER. With --again instead of
+DATA, the evaluation in FOLDER is kept, and the rest written anew from it.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from monitor.commands.evaluate import SEED, all_views, chosen_stays, spinner, tr
 from monitor.errors import Failure, failing_on
 from monitor.evaluation import Evaluator, health_of, plain
 
-__all__ = ["CardOptions", "main", "write_card"]
+__all__ = ["CardOptions", "main", "rewrite_card", "write_card"]
 
+_EVALUATION_FILE = "evaluation.json"
 _SIGNIFICANT = 5  # digits of a number in the file
 
 
@@ -51,7 +53,7 @@ class CardOptions:
 
 @click.command()
 @click.argument("model")
-@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.argument("data", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write into.")
 @click.option("--measured", metavar="FOLDER", help="The artefact whose figures a refitted model took over.")
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An id a line.")
@@ -60,10 +62,17 @@ class CardOptions:
 @click.option("--textbook", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another.")
 @click.option("--across", metavar="FOLDER", multiple=True, help="A model of one hospital: `train --hospital NAME`.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=500, show_default=True, help="Rounds.")
-def main(*, model: str, data: Path, out: Path, **options: Any) -> None:
+@click.option("--again", is_flag=True, help="Judge nothing: card and pictures from the evaluation that --out holds.")
+def main(*, model: str, data: Path | None, out: Path, again: bool, **options: Any) -> None:
     """Write the card of MODEL (a shipped one, or a folder), judged on labelled stays of DATA."""
+    if again == (data is not None):
+        msg = "give either DATA, to judge the model on, or --again"
+        raise click.UsageError(msg)
     try:
-        write_card(model, data, out, CardOptions(**options))
+        if data is None:
+            rewrite_card(model, out, CardOptions(**options))
+        else:
+            write_card(model, data, out, CardOptions(**options))
     except Failure as failure:
         raise click.ClickException(str(failure)) from failure
 
@@ -74,19 +83,42 @@ def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[
         shipped = load_model(model)
         judged = load_model(options.measured or model)
         _refuse_unmeasured(shipped, judged)
-        across = across_hospitals(options.across, judged.manifest)
+        across = across_hospitals(options.across, shipped.manifest)
         rules = policy_for(shipped, options.policy)  # also where the model is judged by another of its recipe
         found = _evaluation(judged, options.measured or model, rules, data, options)
         if judged.digest != shipped.digest:
             for view in all_views():
                 found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
-    if across:
-        found["across_hospitals"] = across
     found["shipped"] = {"name": shipped.name, "version": shipped.version, "digest": shipped.digest}
-    kept: dict[str, Any] = _shortened(plain(found))
+    return _write(found, across, shipped, out)
+
+
+def rewrite_card(model: str, out: Path, options: CardOptions) -> dict[str, Any]:
+    """Write everything anew from the evaluation that a folder holds, and return it; raises Failure.
+
+    Nothing is judged: for new words, and to set models of one hospital beside (`across`).
+    """
+    with failing_on(ArtifactError):
+        shipped = load_model(model)
+        across = across_hospitals(options.across, shipped.manifest)
+    file = out / _EVALUATION_FILE
+    try:
+        found = json.loads(file.read_bytes())
+        digest = found["shipped"]["digest"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        msg = f"{file}: not an evaluation of this command ({error}); leave --again out, to judge the model on DATA"
+        raise Failure(msg) from error
+    if digest != shipped.digest:
+        msg = f"{file} is the evaluation of {digest}, not of {shipped.digest}; leave --again out, to judge the model"
+        raise Failure(msg)
+    return _write(found, across, shipped, out)
+
+
+def _write(found: dict[str, Any], across: list[dict[str, Any]], shipped: StayModel, out: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = _shortened(plain(found | ({"across_hospitals": across} if across else {})))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "evaluation.json").write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
+        (out / _EVALUATION_FILE).write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
         (out / "MODEL_CARD.md").write_text(card_text(kept, shipped.manifest), encoding="utf-8")
         draw_pictures(kept, out / PICTURE_FOLDER)
     except OSError as error:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from models.artifact import Description, load_model, model_folder, save_model
 from models.manifest import Manifest
 from monitor.across_hospitals import across_hospitals
-from monitor.card_text import card_text
 from monitor.errors import Failure
 from monitor.evaluation_tables import across_rows
+from monitor.model_card import main
 
 FIGURES = ("auroc_time_adjusted", "utility")
 
@@ -52,12 +53,28 @@ def test_each_hospital_that_a_model_was_tested_on_is_an_entry(tmp_path: Path) ->
     ]
 
 
-def test_the_card_has_them(tmp_path: Path) -> None:
-    like = saved(tmp_path / "on-a", hospital="A")
-    found = json.loads((model_folder("bedside") / "evaluation.json").read_text())
-    card = card_text(found | {"across_hospitals": across_hospitals([str(tmp_path / "on-a")], like)}, like)
+def test_they_are_added_to_a_card_without_judging_anew(tmp_path: Path) -> None:
+    saved(tmp_path / "on-a", hospital="A")
+    out = tmp_path / "card"
+    out.mkdir()
+    shutil.copy(model_folder("bedside") / "evaluation.json", out)
+    arguments = ["bedside", "--out", str(out), "--again", "--across", str(tmp_path / "on-a")]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    card = (out / "MODEL_CARD.md").read_text()
     assert "## At a hospital it has not seen" in card
+    assert "--across ON-A" in card
     assert "| all | A | B | 200 / 9 | 0.600 (0.500 to 0.700) |" in card
+
+
+def test_a_card_is_not_written_from_the_evaluation_of_another_model(tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    for content, message in (("{}", "not an evaluation"), ('{"shipped": {"digest": "sha256:0"}}', "sha256:0")):
+        file.write_text(content)
+        result = CliRunner().invoke(main, ["bedside", "--out", str(tmp_path), "--again"])
+        assert (result.exit_code, message in result.output) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+    assert CliRunner().invoke(main, ["bedside", "--out", str(tmp_path)]).exit_code == 2
 
 
 def test_models_that_say_nothing_of_this_one_are_refused(tmp_path: Path) -> None:
