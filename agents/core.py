@@ -29,14 +29,14 @@ from agents.decoding import (
     decode_log_record,
     values_array,
 )
-from agents.messages import AlertEvent, ClosedStep, Reason, RiskScore, SourcePosition
+from agents.messages import AlertEvent, ClosedStep, RiskScore, SourcePosition
 from agents.outputs import Outputs
 from agents.policy import Policy
+from agents.reasons import NOTHING_TOLD, Told, tell
 from agents.record import RecordLayout, Rows
 from agents.rejection import Rejection
 from agents.steps import Steps
 from models.stay_model import StayModel
-from models.vital_signs import NAMES
 
 __all__ = ["Core", "LogRecord", "Outcome"]
 
@@ -221,7 +221,7 @@ class _Chunk:
         risk = float(rows["risk"][row])
         rows["clock_ms"][row] = ended_ms
         if rows["alerting"][row]:
-            self._alert(i, row, "resolved", risk, self.core.policy.resolve_threshold, cause, [])
+            self._alert(i, row, "resolved", risk, self.core.policy.resolve_threshold, cause)
         stays.end(rows, row)
         if np.isnan(risk):  # nothing was measured: the score says so, and that the stay is over
             risk = float(self.steps.provisional(rows, index).risk[0])
@@ -298,16 +298,16 @@ class _Chunk:
                 rows["episode"][row] += 1
                 rows["sequence"][row] = 0
                 cause = f"risk {risk:.1%} reached the raise threshold of {policy.raise_threshold:.1%}"
-                reasons = [Reason(NAMES[sign], by) for sign, by in self.steps.contributions(rows, row)]
-                self._alert(i, row, "raised", risk, policy.raise_threshold, cause, reasons)
+                told = tell(self.steps.explain(rows, row))
+                self._alert(i, row, "raised", risk, policy.raise_threshold, cause, told)
             else:
                 cause = f"risk {risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
-                self._alert(i, row, "resolved", risk, policy.resolve_threshold, cause, [])
+                self._alert(i, row, "resolved", risk, policy.resolve_threshold, cause)
 
     # -- outputs
 
     def _alert(  # noqa: PLR0917 (one line of an alert's story)
-        self, i: int, row: int, transition: str, risk: float, threshold: float, cause: str, reasons: list[Reason]
+        self, i: int, row: int, transition: str, risk: float, threshold: float, cause: str, told: Told = NOTHING_TOLD
     ) -> None:
         self.rows["sequence"][row] += 1
         event = self.core.outputs.alert(
@@ -317,7 +317,7 @@ class _Chunk:
             risk=round(risk, 6),
             threshold=threshold,
             cause=cause,
-            reasons=reasons,
+            told=told,
             source=SourcePosition(self.partition, self.records[i].offset),
         )
         self.out.alerts.append((i, event))

@@ -132,10 +132,18 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """How much a vital sign's value of the open step moved the risk, in log-odds; positive means towards sepsis."""
+    """How far a vital sign's values of the last hours moved the risk, in log-odds; positive means towards sepsis.
+
+    `now`, `baseline` and `change` are in the vital sign's unit; `models/reasons.py` has the method.
+    """
 
     vital_sign: str
     contribution: float
+    by_hour: list[float] = []  # the contribution's parts, the oldest hour first, the last is the open one
+    hours: int | None = None  # over which `change` came about
+    now: float | None = None  # median of the last hour in which it was measured
+    baseline: float | None = None  # this patient's mean of the stay before these hours; null: not measured before them
+    change: float | None = None  # from the oldest of these hours to now; null: there is nothing to compare with
 
 
 class AlertEvent(msgspec.Struct, frozen=True, gc=False):
@@ -170,3 +178,8 @@ class AlertEvent(msgspec.Struct, frozen=True, gc=False):
     model: Identity
     policy: Identity
     log: SourcePosition
+    summary: str | None = None  # the reasons as one plain sentence, or why they are withheld
+    baseline_risk: float | None = None  # what the risk would be, had the last hours shown the patient's own baselines
+    reasons_method: str | None = None
+    reasons_delta: float | None = None  # log-odds by which the contributions miss what they explain
+    scores_disagreeing: list[str] = []  # of the three partial scores, those that see it otherwise

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import episodes
-from agents.messages import AlertEvent, ClosedStep, Identity, Reading, Reason, RiskScore, SourcePosition
+from agents.messages import AlertEvent, ClosedStep, Identity, Reading, RiskScore, SourcePosition
 from agents.policy import Policy
+from agents.reasons import Told
 from models import early_warning
 from models.stay_model import StayModel
 from models.vital_signs import NAMES
@@ -43,7 +44,7 @@ class Outputs:
         risk: float,
         threshold: float,
         cause: str,
-        reasons: list[Reason],
+        told: Told,
         source: SourcePosition,
     ) -> AlertEvent:
         """Build the row's next alert event; its episode and sequence numbers have been moved already."""
@@ -72,13 +73,18 @@ class Outputs:
             threshold=threshold,
             cause=cause,
             vital_signs=_readings(record),
-            reasons=reasons,
+            reasons=told.reasons,
             news2_partial=news2,
             qsofa_partial=qsofa,
             sirs_partial=sirs,
             model=self._model,
             policy=self._policy,
             log=source,
+            summary=told.summary,
+            baseline_risk=told.baseline_risk,
+            reasons_method=told.method,
+            reasons_delta=told.delta,
+            scores_disagreeing=early_warning.disagreeing(news2, qsofa, sirs, alarmed=transition != "resolved"),
         )
 
     def scores(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import open_step
+from models.reasons import Explanation, explain
 from models.stay_model import StayModel, StepInput
 
 __all__ = ["Closed", "Provisional", "Steps"]
@@ -82,35 +83,35 @@ class Steps:
         state, logit = self._advance(rows, index, keep_past=False)
         return Provisional(self._model.risk(logit), self._model.assessable(state, rows["open_step"][index]))
 
+    def explain(self, rows: NDArray[Any], row: int) -> Explanation:
+        """Return the reasons of the row's provisional risk; nothing is changed."""
+        index = np.array([row])
+        inputs = _inputs(rows, index)
+        started = time.perf_counter()
+        explanation = explain(self._model, rows["state"][index], inputs)
+        self.model_seconds += time.perf_counter() - started
+        return explanation
+
     def _advance(
         self, rows: NDArray[Any], index: _Index, *, keep_past: bool
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        values = open_step.step_values(rows, index)
-        late, late_steps = open_step.late_values(rows, index)
-        inputs = StepInput(
-            step=rows["open_step"][index],
-            values=values,
-            late_values=late,
-            late_steps=late_steps,
-            age_years=rows["age_years"][index],
-            sex=rows["sex"][index],
-            hospital_hours=rows["hospital_hours"][index],
-            unit_type=rows["unit_type"][index],
-        )
+        inputs = _inputs(rows, index)
         started = time.perf_counter()
         result = self._model.advance(rows["state"][index], inputs, keep_past=keep_past)
         self.model_seconds += time.perf_counter() - started
         return result
 
-    def contributions(self, rows: NDArray[Any], row: int) -> list[tuple[int, float]]:
-        """Return how far each vital sign measured in the row's open step moves its risk, in log-odds, largest first.
 
-        Occlusion: the logit as it is, less the logit had this sign not been measured in the step.
-        """
-        signs = np.flatnonzero(~np.isnan(open_step.step_values(rows, np.array([row]))[0]))
-        copies = np.repeat(rows[row : row + 1], len(signs) + 1)
-        for i, sign in enumerate(signs.tolist(), start=1):
-            copies["slot_value"][i, :, sign] = np.nan
-        _, logit = self._advance(copies, np.arange(len(copies)), keep_past=False)
-        moved = [(int(sign), round(float(logit[0] - logit[i]), 3)) for i, sign in enumerate(signs, start=1)]
-        return sorted(moved, key=lambda pair: -abs(pair[1]))
+def _inputs(rows: NDArray[Any], index: _Index) -> StepInput:
+    """Return what the model sees of these rows in their open steps."""
+    late, late_steps = open_step.late_values(rows, index)
+    return StepInput(
+        step=rows["open_step"][index],
+        values=open_step.step_values(rows, index),
+        late_values=late,
+        late_steps=late_steps,
+        age_years=rows["age_years"][index],
+        sex=rows["sex"][index],
+        hospital_hours=rows["hospital_hours"][index],
+        unit_type=rows["unit_type"][index],
+    )

@@ -22,7 +22,15 @@ from models.vital_signs import (
     TEMPERATURE,
 )
 
-__all__ = ["NEWS2_SIGNS", "mews_partial", "news2_partial", "news2_points", "qsofa_partial", "sirs_partial"]
+__all__ = [
+    "NEWS2_SIGNS",
+    "disagreeing",
+    "mews_partial",
+    "news2_partial",
+    "news2_points",
+    "qsofa_partial",
+    "sirs_partial",
+]
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,16 @@ def sirs_partial(values: NDArray[np.float32]) -> NDArray[np.int64]:
 def mews_partial(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the partial MEWS (N,) without the level of consciousness: at most 11 of 14 points."""
     return sum((chart.score(values) for chart in _MEWS), np.zeros(len(values), dtype=np.int64))
+
+
+def disagreeing(news2: int, qsofa: int, sirs: int, *, alarmed: bool) -> list[str]:
+    """Return which partial scores see a patient otherwise than an alarm, or its end, does.
+
+    A score alarms from 5 points of NEWS2 (urgent response, RCP 2017), 2 of qSOFA and 2 of SIRS. One that does not may
+    lack only what no monitor sends.
+    """
+    scores = (("news2_partial", news2, 5), ("qsofa_partial", qsofa, 2), ("sirs_partial", sirs, 2))
+    return [name for name, points, alarms_from in scores if (points >= alarms_from) != alarmed]
 
 
 def _count(*criteria: NDArray[np.bool_]) -> NDArray[np.int64]:

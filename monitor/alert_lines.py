@@ -17,14 +17,18 @@ _TRANSITION_WIDTH = max(map(len, ("raised", "updated", "escalated", "acknowledge
 
 
 def alert_line(event: AlertEvent) -> str:
-    """Return time, transition, priority, patient, place, risk, what speaks for it, and why it moved."""
+    """Return time, transition, priority, patient, place, risk, what speaks for it, and why it moved.
+
+    What speaks for it is the summary of the reasons or, where there is none, the leading vital signs.
+    """
     when = datetime.fromisoformat(event.occurred_at).strftime("%Y-%m-%d %H:%M:%S%z").replace("+0000", "Z")
     head = f"{when}  {event.transition.upper():<{_TRANSITION_WIDTH}}  {event.priority:<6}  {event.patient_id}"
     if event.kind == "sepsis_risk":
         what = f"risk {percent(event.risk)} (threshold {percent(event.threshold)})"
     else:
         what = event.kind.replace("_", " ")
-    parts = (head, place(event), what, ", ".join(leading_signs(event)), event.cause)
+    why = event.summary if event.reasons and event.summary else ", ".join(leading_signs(event))
+    parts = (head, place(event), what, why, event.cause)
     return "  ".join(part for part in parts if part)
 
 

@@ -203,18 +203,20 @@ def test_rows_close_each_as_many_steps_as_asked() -> None:
     assert steps.model_seconds > 0
 
 
-def test_contributions_are_what_is_lost_without_the_sign() -> None:
-    """The oracle is the state of a patient of whom this sign was never measured."""
-    whole = {"heart_rate": 150, "respiratory_rate": 35, "temperature": 39.5}
-    found = dict(Steps(MODEL).contributions(stored(work_off(numbered([observation("p", START, **whole)]))), 0))
-    slope = MODEL.manifest.calibration.slope
-    intercept = MODEL.manifest.calibration.intercept
-
-    def logit(signs: dict[str, float]) -> float:
-        risk = work_off(numbered([observation("p", START, **signs)])).scores[0].risk
-        return (float(np.log(risk / (1 - risk))) - intercept) / slope
-
-    for sign, name in ((0, "heart_rate"), (1, "respiratory_rate"), (2, "temperature")):
-        without = {key: value for key, value in whole.items() if key != name}
-        assert found[sign] == pytest.approx(logit(whole) - logit(without), abs=1e-3)
-    assert [abs(by) for by in found.values()] == sorted((abs(by) for by in found.values()), reverse=True)
+def test_what_is_explained_is_the_provisional_risk() -> None:
+    log: Log = [
+        *((60 * hour, {"heart_rate": 80, "temperature": 37}) for hour in range(12)),
+        (720, {"heart_rate": 120, "temperature": 39.5}),
+        (650, {"respiratory_rate": 30}),
+    ]
+    run = observed(log)
+    rows = stored(run)
+    before = rows.tobytes()
+    steps = Steps(MODEL)
+    found = steps.explain(rows, 0)
+    assert rows.tobytes() == before
+    assert steps.model_seconds > 0
+    assert found.sound
+    assert {sign.sign: sign.now for sign in found.signs} == {0: 120, 1: 30, 2: 39.5}
+    odds = [np.log(risk / (1 - risk)) for risk in (run.scores[-1].risk, found.baseline_risk)]
+    assert sum(sign.contribution for sign in found.signs) == pytest.approx(float(odds[0] - odds[1]), abs=0.005)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.early_warning import mews_partial, news2_partial, news2_points, qsofa_partial, sirs_partial
+from models.early_warning import disagreeing, mews_partial, news2_partial, news2_points, qsofa_partial, sirs_partial
 from models.vital_signs import NAMES
 
 
@@ -105,3 +105,19 @@ def test_points_add_up_row_by_row() -> None:
     assert qsofa_partial(both).tolist() == [0, 2]
     assert sirs_partial(both).tolist() == [0, 3]
     assert mews_partial(both).tolist() == [0, 3 + 3 + 3 + 2]
+
+
+@pytest.mark.parametrize(
+    ("points", "alarmed", "names"),
+    [
+        ((5, 2, 2), True, []),
+        ((4, 1, 1), True, ["news2_partial", "qsofa_partial", "sirs_partial"]),
+        ((4, 1, 1), False, []),
+        ((9, 0, 2), False, ["news2_partial", "sirs_partial"]),
+        ((9, 0, 2), True, ["qsofa_partial"]),
+    ],
+)
+def test_scores_that_see_it_otherwise_than_an_alarm(
+    points: tuple[int, int, int], alarmed: bool, names: list[str]
+) -> None:
+    assert disagreeing(*points, alarmed=alarmed) == names

@@ -13,6 +13,12 @@ def test_a_raised_alert_says_who_where_how_high_and_why() -> None:
     )
 
 
+def test_the_summary_stands_for_the_reasons_but_not_for_withheld_ones() -> None:
+    summary = "temperature up 1.4 °C over 5 h"
+    assert f"3.0 %)  {summary}  The risk" in alert_line(alert(summary=summary))
+    assert "3.0 %)  heart rate 118/min" in alert_line(alert(summary="withheld", reasons=[]))
+
+
 def test_a_resolved_alert_leads_with_what_lowered_the_risk() -> None:
     assert leading_signs(alert(transition="resolved")) == ["oxygen saturation 95 % (5 min ago)"]
 
