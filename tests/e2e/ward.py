@@ -28,6 +28,7 @@ from kafka import TopicPartition
 from agents.topics import Topics, topic_specs
 from models.cohort import Cohort, read_cohort
 from monitor import clients
+from monitor.brokers import tether
 from monitor.brokers.probe import free_port
 from monitor.positions import GroupPositions
 from monitor.publishing import PRODUCER_OPTIONS, Publisher, PublisherOptions, ReplaySummary
@@ -68,18 +69,23 @@ class Ward:
         """Full names of the ward's topics."""
         return Topics(self.settings.topics.prefix)
 
-    def start(self, instance: str = "worker-1") -> None:
-        """Start a worker process; it may replace one that was killed."""
+    def start(self, instance: str = "worker-1", *, module: str = "monitor", **environment: str) -> None:
+        """Start a worker process; it may replace one that was killed. `module` is what to run in place of the product.
+
+        It ends with the thread that started it.
+        """
         port = self.ports[instance] = free_port()
         log = (self.folder / f"{instance}.log").open("ab")
-        environment = {
+        merged = {
             **os.environ,
             **self.environment,
             "SEPSIS_MONITOR_WORKER__INSTANCE": instance,
             "SEPSIS_MONITOR_HTTP__PORT": str(port),
+            **environment,
         }
-        command = [sys.executable, "-m", "monitor", "serve"]
-        self.workers[instance] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        tied = [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid())]
+        command = [*tied, sys.executable, "-m", module, "serve"]
+        self.workers[instance] = subprocess.Popen(command, stdout=log, stderr=log, env=merged)
 
     def wait_ready(self, instance: str = "worker-1", seconds: float = 60.0) -> None:
         """Wait until the worker's /readyz says so."""

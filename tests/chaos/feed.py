@@ -1,0 +1,179 @@
+"""A gateway: real stays, paced, without end until it is stopped; it notes what the broker acknowledged, and where.
+
+It is also what gateways are: it repeats records, sends them in another order, late, from the future, and not at all
+what it should, by the shares that it is given. Everything is drawn from the seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Producer
+
+from agents.topics import Topics
+from models.cohort import Cohort
+from monitor.replay import Message, ReplayOptions, ReplayStream
+from tests.chaos.evidence import Noted
+from tests.e2e.ward import real_stays
+
+__all__ = ["Feed", "Spoiling", "producer"]
+
+_BLOCK_STAYS = 40  # lie side by side; then the next ones come
+_ALL_STAYS = 2_000
+
+
+@dataclass(frozen=True)
+class Spoiling:
+    """Shares of the observations, 0 to 1."""
+
+    repeated: float = 0.02
+    split: bool = False  # each vital sign as a message of its own, shuffled within the hour
+    poison: float = 0.0  # a bad record of the patient's own before the good one
+    future: float = 0.0  # the observation once more, stamped an hour ahead of now
+    late: float = 0.0  # the observation once more, a week older
+
+
+@lru_cache(maxsize=4)
+def _cohort(seed: int) -> Cohort:
+    return real_stays(_ALL_STAYS, seed)
+
+
+def producer(bootstrap: str, **options: Any) -> Producer:
+    """Return a producer that loses nothing and waits out every broker failure; murmur2, as all clients here."""
+    ours: dict[str, Any] = {
+        "bootstrap.servers": bootstrap,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "message.timeout.ms": 600_000,
+        "linger.ms": 5,
+        "reconnect.backoff.max.ms": 500,
+        "topic.metadata.refresh.interval.ms": 5_000,
+        "log_level": 0,
+    }
+    return Producer({**ours, **options})
+
+
+class Feed:
+    """Sends in a thread of its own from `start` to `stop`."""
+
+    def __init__(
+        self, bootstrap: str, topics: Topics, seed: int, rate: float = 200.0, spoiling: Spoiling | None = None
+    ) -> None:
+        """Send `rate` records a second (it may be changed)."""
+        self.rate = rate
+        self.noted: list[Noted] = []
+        self._topics, self._seed = topics, seed
+        self._spoiling = spoiling or Spoiling()
+        self._draw = np.random.default_rng(seed)
+        self._producer = producer(bootstrap)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more, and return when the broker has acknowledged all that was sent."""
+        self._stop.set()
+        self._thread.join()
+        left = self._producer.flush(120)
+        assert not left, f"the broker has not acknowledged {left} records"
+        if self._failure is not None:
+            raise self._failure
+
+    def abandon(self) -> None:
+        """Send no more, whatever was left unacknowledged."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._producer.purge()
+
+    def _run(self) -> None:
+        try:
+            begun, sent = time.monotonic(), 0.0
+            for topic, key, value in self._records():
+                self._send(topic, key, value)
+                sent += 1 / self.rate
+                behind = time.monotonic() - begun - sent
+                if behind < 0:
+                    self._stop.wait(-behind)
+                elif behind > 1:  # the broker was away: go on at the same pace instead of catching up
+                    begun += behind
+                if self._stop.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 (told by stop)
+            self._failure = error
+
+    def _send(self, topic: str, key: bytes, value: bytes | None) -> None:
+        def note(error: Any, message: Any) -> None:
+            if error is None:
+                self.noted.append(Noted(topic, message.partition(), message.offset(), key, value))
+
+        while True:
+            try:
+                self._producer.produce(topic, value=value, key=key, on_delivery=note)
+                self._producer.poll(0)
+                return
+            except BufferError:  # as much as the client may hold: a gateway waits
+                self._producer.poll(0.2)
+
+    def _records(self) -> Iterator[tuple[str, bytes, bytes | None]]:
+        names = {"admissions": self._topics.admissions, "observations": self._topics.observations}
+        for message in self._messages():
+            yield from ((names[message.topic], key, value) for key, value in self._spoilt(message))
+
+    def _messages(self) -> Iterator[Message]:
+        """Give block after block of stays that were never sent before."""
+        cohort, end = _cohort(self._seed), datetime.now(UTC)
+        for block in itertools.count():
+            keep = np.zeros(cohort.n_stays, dtype=np.bool_)
+            keep[(np.arange(_BLOCK_STAYS) + block * _BLOCK_STAYS) % cohort.n_stays] = True
+            options = ReplayOptions(
+                seed=self._seed + block,
+                duplicates=self._spoiling.repeated,
+                split=self._spoiling.split,
+                shuffle=self._spoiling.split,
+            )
+            yield from ReplayStream(cohort.select(keep), options, end).messages()
+
+    def _spoilt(self, message: Message) -> Iterator[tuple[bytes, bytes | None]]:
+        spoiling = self._spoiling
+        if message.topic == "observations":
+            if self._draw.random() < spoiling.poison:
+                yield message.key, self._poison(message)
+            now = time.time()
+            for share, shift in ((spoiling.future, now + 3600 - message.time), (spoiling.late, -7 * 86400.0)):
+                if self._draw.random() < share:
+                    yield message.key, _moved(message, shift)
+        yield message.key, message.value
+
+    def _poison(self, message: Message) -> bytes | None:
+        """Return something of a patient's that no decoder should take."""
+        bad: tuple[bytes | None, ...] = (
+            message.value[: len(message.value) // 2],
+            b"\xff\xfe" + message.value,
+            b"null",
+            b"[" * 500,
+            message.value.replace(b'"patient_id":"', b'"patient_id":"x'),
+            message.value[:-1] + b',"heart_rate":1e999}',
+            None,
+        )
+        return bad[int(self._draw.integers(len(bad)))]
+
+
+def _moved(message: Message, seconds: float) -> bytes:
+    """Return an observation's value with another time of measurement."""
+    moment = datetime.fromtimestamp(message.time + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    before, _, rest = message.value.partition(b'"time":"')
+    return before + b'"time":"' + moment.encode() + rest[rest.index(b'"') :]

@@ -1,0 +1,223 @@
+"""The verdict on a run: what the broker kept, held against the reference, as named anomalies.
+
+Nothing here runs in a worker. Repeats with the same id and the same content are counted and not condemned: delivery is
+at least once. An anomaly is a sentence about one record, without the patient's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agents.record import source_offset
+from tests.chaos.evidence import Evidence, Record
+from tests.chaos.oracle import Alert, ClosedSteps, Reference, collect_closed, plain
+
+__all__ = ["ANOMALIES", "Verdict", "judge"]
+
+ANOMALIES = (
+    "lost-alert",  # in the reference, not in the topic, or never seen by the subscriber
+    "phantom-alert",  # in the topic, not in the reference
+    "changed-alert",  # same id, other content than the reference or than its own repeat
+    "lost-event",  # acknowledged and not in the log, or in the log and without its effect
+    "double-step",  # a closed step with another risk than the reference: the hidden state advanced too often
+    "state-regress",  # the record that recovery will choose is not the reference's
+    "cross-patient",  # something of one patient under the name of another
+    "order",  # a live subscriber saw an alert's transitions with a gap or reversed
+)
+
+
+@dataclass
+class Verdict:
+    """Anomalies by name, and what else was counted."""
+
+    found: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in ANOMALIES})
+    observations: int = 0
+    alerts: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # of the reference: "kind transition"
+    duplicates: int = 0
+    repeats: int = 0  # changelog and score records that say again what was said before: work done twice
+    broker_lost: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether nothing was found."""
+        return not any(self.found.values())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of each anomaly."""
+        return {name: len(lines) for name, lines in self.found.items()}
+
+    def add(self, name: str, lines: Iterable[str]) -> None:
+        """Add anomalies of one name."""
+        self.found[name] += lines
+
+
+def judge(evidence: Evidence, reference: Reference) -> Verdict:
+    """Compare what the broker kept with one undisturbed pass over its own log (`Oracle.run`)."""
+    verdict = Verdict(observations=len(evidence.log), alerts=len(reference.alerts))
+    verdict.kinds.update(f"{alert['kind']} {alert['transition']}" for alert in reference.alerts.values())
+    _judge_alerts(evidence, reference, verdict)
+    _judge_subscriber(evidence, verdict)
+    _judge_noted(evidence, verdict)
+    _judge_states(evidence, reference, verdict)
+    _judge_steps(evidence, reference, verdict)
+    _judge_rejected(evidence, reference, verdict)
+    return verdict
+
+
+def _at(record: Record) -> str:
+    return f"{record.topic.rpartition('.v')[0] or record.topic}[{record.partition}]@{record.offset}"
+
+
+def _name(alert: Alert) -> str:
+    return f"{alert['kind']} {alert['transition']} #{alert['sequence']} of log {alert['log']}"
+
+
+def _judge_alerts(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
+    published: dict[str, Alert] = {}
+    for record in evidence.alerts:
+        body = plain(record.value)
+        if record.key != body["patient_id"].encode():
+            verdict.add("cross-patient", [f"{_at(record)}: an alert under another patient's key"])
+        name = body["event_id"]
+        before = published.setdefault(name, body)
+        verdict.duplicates += before is not body
+        wanted = reference.alerts.get(name)
+        if wanted is None:
+            verdict.add("phantom-alert", [f"{_at(record)}: {_name(body)}"])
+        elif body != wanted:
+            fields = sorted(key for key in body.keys() | wanted.keys() if body.get(key) != wanted.get(key))
+            verdict.add("changed-alert", [f"{_at(record)}: {_name(body)} differs in {', '.join(fields)}"])
+    lost = reference.alerts.keys() - published.keys()
+    verdict.add("lost-alert", [_name(reference.alerts[name]) for name in sorted(lost)])
+    if evidence.alert_state:
+        verdict.add("state-regress", _stale_alert_states(evidence.alert_state, reference))
+
+
+def _stale_alert_states(records: Sequence[Record], reference: Reference) -> Iterable[str]:
+    """Say which alerts stand in alerts.state as they are no more: the newest record of a key is what a board shows."""
+    last: dict[str, int] = {}
+    for alert in reference.alerts.values():
+        last[alert["alert_id"]] = max(last.get(alert["alert_id"], 0), alert["sequence"])
+    newest = {(record.partition, record.key): record for record in records}
+    for record in newest.values():
+        body = plain(record.value) if record.value is not None else None
+        if body is not None and body["sequence"] < last.get(body["alert_id"], 0):
+            yield f"{_at(record)}: {_name(body)} stands as the alert's state, #{last[body['alert_id']]} is its last"
+
+
+def _judge_subscriber(evidence: Evidence, verdict: Verdict) -> None:
+    if evidence.seen is None:
+        return
+    reached: dict[str, int] = {}
+    seen: set[str] = set()
+    for record in evidence.seen:
+        body = plain(record.value)
+        if body["event_id"] in seen:
+            continue
+        seen.add(body["event_id"])
+        if body["transition"] == "rejected":  # the answer to a command that moved nothing
+            continue
+        expected = reached.get(body["alert_id"], 0) + 1
+        if body["sequence"] != expected:
+            verdict.add("order", [f"{_at(record)}: {_name(body)} where #{expected} was due"])
+        reached[body["alert_id"]] = max(body["sequence"], expected - 1)
+    unseen = {plain(record.value)["event_id"] for record in evidence.alerts} - seen
+    verdict.add("lost-alert", [f"the subscriber never saw {name}" for name in sorted(unseen)])
+
+
+def _judge_noted(evidence: Evidence, verdict: Verdict) -> None:
+    if not evidence.noted:
+        return
+    kept = {(record.partition, record.offset): record for record in evidence.log}
+    appended = {dict(record.headers).get("ce_source") for record in evidence.log}
+    log_topic = evidence.log[0].topic if evidence.log else ""
+    lost: list[str] = []
+    for noted in evidence.noted:
+        if noted.topic == log_topic:
+            record = kept.get((noted.partition, noted.offset))
+            if record is None or (record.key, record.value) != (noted.key, noted.value):
+                lost.append(f"acknowledged at {noted.partition}@{noted.offset}, not in the log there")
+        elif f"/{noted.topic}/{noted.partition}/{noted.offset}".encode() not in appended:
+            lost.append(f"admission {noted.partition}@{noted.offset} was never appended to its log")
+    if evidence.broker_lost:
+        verdict.broker_lost = len(lost)
+    else:
+        verdict.add("lost-event", lost)
+
+
+def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
+    best: dict[bytes, tuple[int, Record]] = {}
+    said: dict[tuple[bytes, int], bytes | None] = {}
+    for record in evidence.changelog:
+        if (record.partition, record.offset) in evidence.injected or record.key is None or record.value is None:
+            continue
+        at = source_offset(record.value)
+        if at < 0:
+            verdict.add("state-regress", [f"{_at(record)}: a damaged state"])
+        if record.key not in record.value[:96]:  # the layout's head holds the patient's id
+            verdict.add("cross-patient", [f"{_at(record)}: a state under another patient's key"])
+        if (record.key, at) in said:
+            verdict.repeats += 1
+            if said[record.key, at] != record.value:
+                verdict.add("state-regress", [f"{_at(record)}: two different states at log offset {at}"])
+        said[record.key, at] = record.value
+        if record.key not in best or at >= best[record.key][0]:
+            best[record.key] = (at, record)
+    for key, state in reference.states.items():
+        if evidence.seeded.get(key) == state:
+            continue
+        wanted = source_offset(state)
+        if key not in best or best[key][0] < wanted:
+            at = best[key][0] if key in best else -1
+            verdict.add("lost-event", [f"log offset {wanted} has no effect: the newest state stands at {at}"])
+        elif best[key][1].value != state:
+            verdict.add("state-regress", [f"{_at(best[key][1])}: not the reference's state at log offset {wanted}"])
+    verdict.add(
+        "state-regress", [f"{_at(best[key][1])}: a state that no log explains" for key in _strangers(best, reference)]
+    )
+
+
+def _strangers(best: Mapping[bytes, object], reference: Reference) -> Iterable[bytes]:
+    return best.keys() - reference.states.keys()
+
+
+def _judge_steps(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
+    published: ClosedSteps = {}
+    ids: set[object] = set()
+    for record in evidence.scores:
+        body = plain(record.value)
+        if record.key != body["patient_id"].encode():
+            verdict.add("cross-patient", [f"{_at(record)}: a score under another patient's key"])
+        identity = hashlib.sha256(record.value or b"").digest()
+        verdict.repeats += identity in ids
+        ids.add(identity)
+        collect_closed(body, published)
+    if not evidence.scores:
+        return
+    for place, risks in published.items():
+        wrong = risks - reference.closed.get(place, set())
+        if wrong:
+            verdict.add(
+                "double-step", [f"step {place[2]}: risk {sorted(wrong)} instead of {reference.closed.get(place)}"]
+            )
+    lost = sum(bool(risks - published.get(place, set())) for place, risks in reference.closed.items())
+    verdict.add("lost-event", ["a closed step was never published"] * lost)
+
+
+def _judge_rejected(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
+    topic = evidence.log[0].topic.encode() if evidence.log else b""
+    kept: set[tuple[int, int, str]] = set()
+    for record in evidence.rejected:
+        headers = {name: value or b"" for name, value in record.headers}
+        if headers["rejected_topic"] == topic:
+            place = int(headers["rejected_partition"]), int(headers["rejected_offset"])
+            kept.add((*place, headers["rejected_reason"].decode()))
+    wanted = {(*place, reason) for place, reasons in reference.rejected.items() for reason in reasons}
+    verdict.add("lost-event", [f"refused ({reason}) at {p}@{o} and not kept" for p, o, reason in sorted(wanted - kept)])
+    verdict.add(
+        "phantom-alert", [f"refused ({reason}) at {p}@{o} though sound" for p, o, reason in sorted(kept - wanted)]
+    )

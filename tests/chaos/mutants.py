@@ -1,0 +1,139 @@
+"""Protections taken away, one at a time: a suite that does not notice is worth nothing.
+
+Each is a wrapping of the product's classes in the process of a worker; no code of the product knows of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from agents import sending, table, worker
+from agents.chunk import Chunk
+from agents.core import Core, Outcome
+from agents.table import StateTable
+from agents.transport import ChunkedConsumer
+from models.lstm import Lstm
+from tests.chaos.wrapping import wrap
+
+__all__ = ["MUTANTS", "install"]
+
+_send: Callable[..., Any] = sending.send
+
+
+def _no_guard() -> None:
+    """Apply a record again though the state has seen it: every stored state says that it has seen nothing."""
+    process = Core.process
+
+    def forgetful(core: Core, partition: int, records: Any, stored: Any) -> Outcome:
+        def unseen(key: bytes) -> bytes | None:
+            state = stored(key)
+            if state is None or len(state) != core.layout.record_bytes:
+                return state  # type: ignore[no-any-return]
+            rows = np.frombuffer(state, core.layout.dtype).copy()
+            rows["offset"] = -1
+            return core.layout.dump(rows)[0]
+
+        return process(core, partition, records, unseen)
+
+    wrap(Core, "process", forgetful)
+
+
+def _state_first() -> None:
+    """Write the state first, the alerts after it."""
+    put = StateTable.put
+    waiting: list[tuple[Any, ...]] = []
+
+    async def later(app: Any, topic: str, partition: int, records: Any) -> list[int]:
+        if ".events." not in topic and "alerts.state" not in topic:
+            return await _send(app, topic, partition, records)  # type: ignore[no-any-return]
+        waiting.append((app, topic, partition, list(records)))
+        return []
+
+    async def first(states: StateTable, *args: Any, **kwargs: Any) -> None:
+        await put(states, *args, **kwargs)
+        while waiting:
+            await _send(*waiting.pop(0))
+
+    wrap(worker, "send", later)
+    wrap(StateTable, "put", first)
+
+
+def _no_wait() -> None:
+    """Send everything, and go on without the broker's acknowledgements."""
+    running: set[asyncio.Task[Any]] = set()
+
+    async def sent(app: Any, topic: str, partition: int, records: Any) -> list[int]:
+        task = asyncio.create_task(_send(app, topic, partition, list(records)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        await asyncio.sleep(0)
+        return [0]
+
+    wrap(worker, "send", sent)
+    wrap(table, "send", sent)
+
+
+def _last_write_wins() -> None:
+    """Let recovery take the record that was written last, whatever it has seen."""
+    begin = StateTable.__init__
+
+    def init(states: StateTable, *args: Any, **kwargs: Any) -> None:
+        begin(states, *args, **(kwargs | {"version": lambda *_: 0}))
+
+    wrap(StateTable, "__init__", init)
+
+
+def _no_lease() -> None:
+    """Never ask whether the partition is still this worker's; and the last write wins."""
+
+    async def always(*_: Any) -> bool:
+        return True
+
+    wrap(ChunkedConsumer, "confirm_ownership", always)
+    _last_write_wins()
+
+
+def _commit_at_receipt() -> None:
+    """Commit an offset as soon as the record is here."""
+    begin = Chunk.__init__
+
+    def init(chunk: Chunk, records: Any) -> None:
+        begin(chunk, records)
+        chunk.done = True
+
+    wrap(Chunk, "__init__", init)
+
+
+def _batch_dependent() -> None:
+    """Compute the matrix product in float32 without the exact grid, as any library would."""
+
+    def rough(lstm: Lstm, x: Any, h: Any, c: Any) -> Any:
+        size = lstm.hidden
+        joined = np.concatenate([x, h], axis=1, dtype=np.float32)
+        gates = joined @ lstm._weights.astype(np.float32) + lstm._bias.astype(np.float32)
+        gates = np.tanh(gates * lstm._scale) * lstm._scale + lstm._shift
+        i, f, g, o = (gates[:, gate * size : (gate + 1) * size] for gate in range(4))
+        new_c = f * c + i * g
+        return o * np.tanh(new_c), new_c
+
+    wrap(Lstm, "step", rough)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "no-guard": _no_guard,
+    "state-first": _state_first,
+    "no-wait": _no_wait,
+    "last-write-wins": _last_write_wins,
+    "no-lease": _no_lease,
+    "commit-at-receipt": _commit_at_receipt,
+    "batch-dependent": _batch_dependent,
+}
+
+
+def install(name: str) -> None:
+    """Take the named protection away in this process."""
+    MUTANTS[name]()

@@ -1,0 +1,100 @@
+"""The reference: one pass of the pure core over the log that the broker kept, without transport, table or Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from kafka.partitioner.default import murmur2
+
+from agents.core import Core
+from agents.decoding import Limits
+from agents.policy import load_policy
+from models.artifact import load_model
+from tests.chaos.evidence import Record
+
+__all__ = ["Alert", "ClosedSteps", "Oracle", "Place", "Reference", "collect_closed", "default_core", "plain"]
+
+_PASS_RECORDS = 997  # no multiple of anything that the workers use: results must not depend on it
+Place = tuple[int, int]  # partition, offset
+Alert = dict[str, Any]
+ClosedSteps = dict[tuple[str, str, int], set[float]]  # patient, stay, step: the risks that were given
+
+
+@dataclass
+class Reference:
+    """What the log means."""
+
+    alerts: dict[str, Alert] = field(default_factory=dict)  # by event_id, without published_at
+    closed: ClosedSteps = field(default_factory=dict)
+    states: dict[bytes, bytes] = field(default_factory=dict)
+    rejected: dict[Place, set[str]] = field(default_factory=dict)  # place in the log: reasons
+    replayed: int = 0
+
+
+def plain(value: bytes | None) -> Alert:
+    """Return the JSON object of a record's value, without what the wall clock put into it."""
+    body: Alert = msgspec.json.decode(value or b"null")
+    body.pop("published_at", None)
+    return body
+
+
+def collect_closed(score: Mapping[str, Any], into: ClosedSteps) -> None:
+    """Add the closed steps of a score."""
+    for step in score["closed"]:
+        into.setdefault((score["patient_id"], score["stay_id"], step["step"]), set()).add(step["risk"])
+
+
+def default_core(partitions: int, model: str = "bedside", limits: Limits | None = None) -> Core:
+    """Return the core of a worker with the settings that the suite gives it."""
+
+    def partition_of(key: bytes) -> int:
+        return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+    return Core(load_model(model), load_policy(), limits or Limits(), right_partition=partition_of)
+
+
+class Oracle:
+    """Works off the log by one core after the other: `eras` holds where each takes over.
+
+    An era is a core and the offset in each partition from which on it decides; the first one starts at 0 everywhere.
+    """
+
+    def __init__(self, core: Core, later: Sequence[tuple[Mapping[int, int], Core]] = ()) -> None:
+        self._core, self._later = core, later
+
+    def run(self, log: Iterable[Record], seeded: Mapping[bytes, bytes] | None = None) -> Reference:
+        """Return what the log means; `seeded` are the states that were there before it began."""
+        reference = Reference(states=dict(seeded or {}))
+        for partition, records in _by_partition(log).items():
+            for core, part in self._eras(partition, records):
+                for start in range(0, len(part), _PASS_RECORDS):
+                    self._pass(core, partition, part[start : start + _PASS_RECORDS], reference)
+        return reference
+
+    def _eras(self, partition: int, records: list[Record]) -> Iterable[tuple[Core, list[Record]]]:
+        bounds = [0, *(starts.get(partition, 0) for starts, _ in self._later)]
+        cores = [self._core, *(core for _, core in self._later)]
+        for core, begin, end in zip(cores, bounds, [*bounds[1:], None], strict=True):
+            yield core, [r for r in records if r.offset >= begin and (end is None or r.offset < end)]
+
+    @staticmethod
+    def _pass(core: Core, partition: int, records: list[Record], reference: Reference) -> None:
+        outcome = core.process(partition, records, reference.states.get)
+        reference.states.update(outcome.states)
+        reference.replayed += outcome.replayed
+        for _, event in outcome.alerts:
+            reference.alerts[event.event_id] = plain(msgspec.json.encode(event))
+        for score in outcome.scores:
+            collect_closed(msgspec.json.decode(msgspec.json.encode(score)), reference.closed)
+        for i, rejection in outcome.rejected:
+            reference.rejected.setdefault((partition, records[i].offset), set()).add(rejection.reason)
+
+
+def _by_partition(log: Iterable[Record]) -> dict[int, list[Record]]:
+    parts: dict[int, list[Record]] = {}
+    for record in log:
+        parts.setdefault(record.partition, []).append(record)
+    return parts

@@ -1,0 +1,230 @@
+"""The judge itself: an honest run passes, and each kind of tampering has its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from agents import publishing
+from agents.record import source_offset
+from agents.sending import Outgoing
+from monitor.replay import ReplayOptions, ReplayStream
+from tests.chaos.evidence import Evidence, Noted, Record
+from tests.chaos.judge import ANOMALIES, judge
+from tests.chaos.oracle import Oracle, Reference, default_core
+from tests.e2e.ward import PARTITIONS, real_stays
+
+_CHUNK = 40
+_NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def _log() -> list[Record]:
+    """Return the log of some stays, one partition after the other, with a bad record in it."""
+    core = default_core(PARTITIONS)
+    assert core._right_partition is not None
+    messages = [
+        m for m in ReplayStream(real_stays(30, 1), ReplayOptions(), _NOW).messages() if m.topic == "observations"
+    ]
+    parts: list[list[Record]] = [[] for _ in range(PARTITIONS)]
+    for message in messages:
+        number = core._right_partition(message.key)
+        values = [message.value, b"not JSON"] if len(parts[number]) == 7 else [message.value]
+        for value in values:
+            at = len(parts[number])
+            parts[number].append(Record("vitals.observations.v1", number, at, message.time * 1000, message.key, value))
+    return [record for part in parts for record in part]
+
+
+def _kept(topic: str, partition: int, records: Sequence[Outgoing], into: list[Record]) -> None:
+    for key, value, headers in records:
+        offset = sum(record.partition == partition for record in into)
+        into.append(Record(topic, partition, offset, 0, key, value, tuple(headers)))
+
+
+@lru_cache(maxsize=1)
+def _honest() -> Evidence:
+    """Return what workers would leave behind: chunk after chunk, the third one of each partition done twice."""
+    core, log = default_core(PARTITIONS), _log()
+    alerts: list[Record] = []
+    state: list[Record] = []
+    scores: list[Record] = []
+    rejected: list[Record] = []
+    changelog: list[Record] = []
+    stored: dict[bytes, bytes] = {}
+    for number in range(PARTITIONS):
+        part = [record for record in log if record.partition == number]
+        chunks = [part[at : at + _CHUNK] for at in range(0, len(part), _CHUNK)]
+        for i, chunk in enumerate(chunks):
+            outcome = core.process(number, chunk, stored.get)
+            events = [msgspec.structs.replace(event, published_at=str(i)) for _, event in outcome.alerts]
+            for _ in range(2 if i == 2 else 1):  # killed before the state was written: everything again
+                _kept("alerts.events.v1", number, publishing.alert_records(events), alerts)
+                _kept("risk.scores.v1", number, publishing.score_records(outcome.scores), scores)
+                _kept("alerts.state.v1", number, publishing.alert_state_records(events), state)
+                refused = [publishing.rejected_record(chunk[at], why) for at, why in outcome.rejected]
+                _kept("vitals.rejected.v1", number, refused, rejected)
+            _kept("changelog", number, [(key, value, ()) for key, value in outcome.states.items()], changelog)
+            stored.update(outcome.states)
+    noted = [Noted(record.topic, record.partition, record.offset, record.key, record.value) for record in log]
+    return Evidence(log, alerts, state, scores, rejected, changelog, noted, list(alerts))
+
+
+@lru_cache(maxsize=1)
+def _reference() -> Reference:
+    return Oracle(default_core(PARTITIONS)).run(_honest().log)
+
+
+def _edited(record: Record, **fields: Any) -> Record:
+    return replace(record, value=json.dumps(json.loads(record.value or b"") | fields).encode())
+
+
+def _without(records: Sequence[Record], position: int) -> list[Record]:
+    return [*records[:position], *records[position + 1 :]]
+
+
+def _at(records: Sequence[Record], position: int, record: Record) -> list[Record]:
+    return [*records[:position], record, *records[position + 1 :]]
+
+
+def _all_of_one_alert_removed(honest: Evidence) -> Evidence:
+    gone = json.loads(honest.alerts[0].value or b"")["event_id"]
+    left = [record for record in honest.alerts if json.loads(record.value or b"")["event_id"] != gone]
+    return replace(honest, alerts=left, seen=left)
+
+
+def _state_of_the_newest_removed(honest: Evidence) -> Evidence:
+    newest = _newest_state(honest)
+    return replace(honest, changelog=[record for record in honest.changelog if record != newest])
+
+
+def _closed_step(honest: Evidence) -> tuple[Record, list[dict[str, Any]]]:
+    for record in honest.scores:
+        closed = json.loads(record.value or b"")["closed"]
+        if closed:
+            return record, closed
+    raise AssertionError
+
+
+def _step_with_another_risk(honest: Evidence) -> Evidence:
+    record, closed = _closed_step(honest)
+    closed[0]["risk"] += 0.01
+    return replace(honest, scores=[*honest.scores, _edited(record, closed=closed)])
+
+
+def _step_removed(honest: Evidence) -> Evidence:
+    last = max(i for i, record in enumerate(honest.scores) if json.loads(record.value or b"")["closed"])
+    return replace(honest, scores=_without(honest.scores, last))
+
+
+def _newest_state(honest: Evidence) -> Record:
+    return max(honest.changelog, key=lambda record: source_offset(record.value or b""))
+
+
+def _another_state(honest: Evidence) -> Evidence:
+    newest, layout = _newest_state(honest), default_core(PARTITIONS).layout
+    rows = np.frombuffer(newest.value or b"", layout.dtype).copy()
+    rows["risk"] += 0.01
+    return replace(honest, changelog=[*honest.changelog, replace(newest, value=layout.dump(rows)[0])])
+
+
+def _damaged_state(honest: Evidence) -> Evidence:
+    newest = _newest_state(honest)
+    value = newest.value or b""
+    return replace(honest, changelog=[*honest.changelog, replace(newest, value=value[:-1] + bytes([value[-1] ^ 1]))])
+
+
+def _seen_in_another_order(honest: Evidence) -> Evidence:
+    names = [(json.loads(r.value or b"")["alert_id"], json.loads(r.value or b"")["sequence"]) for r in honest.alerts]
+    later = next(i for i, (_, sequence) in enumerate(names) if sequence == 2)
+    first = names.index((names[later][0], 1))
+    seen = list(honest.alerts)
+    seen[first], seen[later] = seen[later], seen[first]
+    return replace(honest, seen=seen)
+
+
+def _alert_state_of_yesterday(honest: Evidence) -> Evidence:
+    stale = next(r for r in honest.alert_state if json.loads(r.value or b"")["sequence"] == 2)
+    first = next(
+        r for r in honest.alerts if json.loads(r.value or b"")["alert_id"] == json.loads(stale.value or b"")["alert_id"]
+    )
+    return replace(honest, alert_state=[*honest.alert_state, replace(first, topic="alerts.state.v1")])
+
+
+def _log_hole(honest: Evidence) -> Evidence:
+    return replace(honest, noted=[*honest.noted, Noted("vitals.observations.v1", 0, 10**6, b"p", b"v")])
+
+
+def _admission_not_appended(honest: Evidence) -> Evidence:
+    return replace(honest, noted=[*honest.noted, Noted("stays.admissions.v1", 0, 3, b"p", b"v")])
+
+
+def _foreign_key(topic: str) -> Callable[[Evidence], Evidence]:
+    def tampered(honest: Evidence) -> Evidence:
+        records = getattr(honest, topic)
+        changed: Any = {topic: [*records, replace(records[0], key=b"somebody-else")]}
+        return replace(honest, **changed)
+
+    return tampered
+
+
+_TAMPERINGS: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
+    "an alert is missing": ("lost-alert", _all_of_one_alert_removed),
+    "the subscriber missed one": ("lost-alert", lambda e: replace(e, seen=_without(e.seen or [], len(e.alerts) - 1))),
+    "an alert nobody explains": (
+        "phantom-alert",
+        lambda e: replace(e, alerts=[*e.alerts, _edited(e.alerts[0], event_id="new")], seen=None),
+    ),
+    "an alert with another risk": (
+        "changed-alert",
+        lambda e: replace(e, alerts=_at(e.alerts, 3, _edited(e.alerts[3], risk=0.5))),
+    ),
+    "a repeat that says something else": (
+        "changed-alert",
+        lambda e: replace(e, alerts=[*e.alerts, _edited(e.alerts[0], cause="another")]),
+    ),
+    "an acknowledged record is not in the log": ("lost-event", _log_hole),
+    "an admission was not appended": ("lost-event", _admission_not_appended),
+    "the newest state is missing": ("lost-event", _state_of_the_newest_removed),
+    "a closed step was never published": ("lost-event", _step_removed),
+    "a refusal was not kept": ("lost-event", lambda e: replace(e, rejected=[])),
+    "a step has two risks": ("double-step", _step_with_another_risk),
+    "two states at one offset": ("state-regress", _another_state),
+    "a damaged state": ("state-regress", _damaged_state),
+    "alerts.state shows what is over": ("state-regress", _alert_state_of_yesterday),
+    "an alert under another key": ("cross-patient", _foreign_key("alerts")),
+    "a score under another key": ("cross-patient", _foreign_key("scores")),
+    "a state under another key": ("cross-patient", _foreign_key("changelog")),
+    "resolved before raised": ("order", _seen_in_another_order),
+}
+
+
+def test_an_honest_run_with_repeats_passes() -> None:
+    verdict = judge(_honest(), _reference())
+    assert verdict.clean, verdict.found
+    assert verdict.duplicates > 0
+    assert {"sepsis_risk raised", "sepsis_risk resolved"} <= verdict.kinds.keys()
+
+
+@pytest.mark.parametrize("name", _TAMPERINGS)
+def test_tampering_has_its_name(name: str) -> None:
+    anomaly, tamper = _TAMPERINGS[name]
+    verdict = judge(tamper(_honest()), _reference())
+    assert verdict.found[anomaly], verdict.counts()
+
+
+def test_every_anomaly_is_tried() -> None:
+    assert {anomaly for anomaly, _ in _TAMPERINGS.values()} == set(ANOMALIES)
+
+
+def test_what_a_broker_lost_is_counted_apart() -> None:
+    verdict = judge(replace(_log_hole(_honest()), broker_lost=True), _reference())
+    assert verdict.clean
+    assert verdict.broker_lost == 1

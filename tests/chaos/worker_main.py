@@ -1,0 +1,45 @@
+"""`serve`, with a fault in it: what the suite starts in place of the product's own entry.
+
+Environment: CHAOS_CRASH `point:n` dies, CHAOS_STOP `point:n` stops itself, at the n-th passage of a named instant and
+leaves CHAOS_MARKER; CHAOS_MUTANT takes a protection away; CHAOS_REDIRECT `port=port,...` sends connections elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from monitor.cli import main
+from tests.chaos import crash_points, mutants
+
+__all__: list[str] = []
+
+
+def _redirect(rules: str) -> None:
+    """Let connections of the event loop (the worker's; not those of the admin client) go to other ports."""
+    ports = {int(old): int(new) for old, _, new in (rule.partition("=") for rule in rules.split(","))}
+    create = asyncio.base_events.BaseEventLoop.create_connection
+
+    async def redirected(loop: Any, factory: Any, host: Any = None, port: Any = None, **kwargs: Any) -> Any:
+        return await create(loop, factory, host, ports.get(port, port), **kwargs)
+
+    asyncio.base_events.BaseEventLoop.create_connection = redirected  # type: ignore[method-assign, assignment]
+
+
+def _arm() -> None:
+    if mutant := os.environ.get("CHAOS_MUTANT"):
+        mutants.install(mutant)
+    for variable, act in (("CHAOS_CRASH", signal.SIGKILL), ("CHAOS_STOP", signal.SIGSTOP)):
+        if rule := os.environ.get(variable):
+            point, _, nth = rule.partition(":")
+            crash_points.install(crash_points.Trigger(point, int(nth), Path(os.environ["CHAOS_MARKER"]), act))
+    if rules := os.environ.get("CHAOS_REDIRECT"):
+        _redirect(rules)
+
+
+if __name__ == "__main__":
+    _arm()
+    main()
