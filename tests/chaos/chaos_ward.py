@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,7 @@ class Fault:
     what: str
     pending: int  # records of the logs that no commit covered then
     hit: bool = True  # it happened at the instant that was meant
+    killed: bool = False  # by it a worker died of SIGKILL
 
 
 @dataclass
@@ -85,21 +88,28 @@ class ChaosWard:
             self._tending(lambda: process.poll() is not None), seconds=seconds, what=f"{what}: {self._tail(instance)}"
         )
         hit = marker.exists() and process.returncode == -signal.SIGKILL
-        self.faults.append(Fault(what, self.pending(), hit))
+        self.faults.append(Fault(what, self.pending(), hit, killed=hit))
 
     def kill(self, instance: str, what: str = "SIGKILL") -> None:
         """SIGKILL a worker, and note what was pending; it stays dead until it is started."""
         self._resting.add(instance)
         alive = self.ward.workers[instance].poll() is None
         self.ward.kill(instance)
-        self.faults.append(Fault(what, self.pending(), hit=alive))
+        self.faults.append(Fault(what, self.pending(), hit=alive, killed=alive))
+
+    def note(self, what: str, *, hit: bool = True) -> None:
+        """Note a fault of another kind."""
+        self.faults.append(Fault(what, self.pending(), hit))
+
+    def stop(self, instance: str) -> None:
+        """SIGTERM a worker without waiting for its end; it stays dead until it is started."""
+        self._resting.add(instance)
+        self.signal(instance, signal.SIGTERM)
 
     def terminate(self, instance: str, seconds: float = 20.0) -> int:
         """SIGTERM a worker and return its exit code; it stays dead until it is started."""
-        self._resting.add(instance)
-        process = self.ward.workers[instance]
-        process.send_signal(signal.SIGTERM)
-        return process.wait(seconds)
+        self.stop(instance)
+        return self.ward.workers[instance].wait(seconds)
 
     def signal(self, instance: str, number: signal.Signals) -> None:
         """Send a worker a signal."""
@@ -195,6 +205,8 @@ class ChaosWard:
         """Stop the feed, start whoever is dead, and wait until all is worked off; then end the workers in order."""
         self.feed.stop()
         for instance in sorted(self._resting):
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it may be on its way out still
+                self.ward.workers[instance].wait(15)
             self.start(instance, wait=False)
         self.until(self._worked_off, seconds, f"everything worked off{self._tails()}")
         self.replayed += sum(self.counter(instance, "records_replayed_total") for instance in self.ward.workers)
@@ -243,14 +255,19 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
     rate: float = 200.0,
     spoiling: Spoiling | None = None,
     instances: Sequence[str] = ("worker-1", "worker-2"),
+    common: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[ChaosWard]:
-    """Make a ward with topics of its own, a subscriber and a feed that is not started yet; start the workers."""
+    """Make a ward with topics of its own, a subscriber and a feed that is not started yet; start the workers.
+
+    `common` is the environment of every worker that is started, for redirection and mutants.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with open_ward(bootstrap, folder, **settings) as ward:
         feed = Feed(bootstrap, ward.topics, seed, rate, spoiling)
         subscriber = Subscriber(bootstrap, ward.topics.alert_events, PARTITIONS)
         chaos = ChaosWard(ward, feed, subscriber, random.Random(seed))  # noqa: S311 (a scenario, no secret)
+        chaos.common.update(common or {})
         subscriber.start()
         try:
             for instance in instances:

@@ -26,7 +26,7 @@ from tests.e2e.ward import real_stays
 
 __all__ = ["Feed", "Spoiling", "producer"]
 
-_BLOCK_STAYS = 40  # lie side by side; then the next ones come
+_BLOCK_STAYS = 20  # lie side by side; then the next ones come
 _ALL_STAYS = 2_000
 
 

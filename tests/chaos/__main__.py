@@ -1,0 +1,91 @@
+"""`python -m tests.chaos`: the whole suite on a broker, as a table; exit code 1 on any anomaly or empty victory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from monitor.brokers import local_broker
+from monitor.settings import load_settings
+from tests.chaos import scenarios
+from tests.chaos.cluster import new_cluster
+from tests.chaos.report import table
+from tests.chaos.stage import SCENARIOS, Broker, Grounds, Result, play
+
+__all__ = ["main"]
+
+assert scenarios.__all__
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="rounds of each scenario; some do fewer")
+    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a cluster of yours, in place of one that is started")
+    parser.add_argument("--engine", choices=("kafka", "embedded", "cluster"), default=None, help="the broker to start")
+    parser.add_argument("--only", action="append", metavar="NAME", choices=sorted(SCENARIOS), help="this scenario")
+    parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    parser.add_argument("--list", action="store_true", help="name the scenarios and end")
+    return parser.parse_args()
+
+
+@contextmanager
+def _grounds(asked: argparse.Namespace, engine: str, folder: Path) -> Iterator[Grounds]:
+    if asked.bootstrap:
+        yield Grounds(asked.bootstrap, folder, "foreign")
+        return
+    single = {"broker.engine": engine, "broker.port": 0}
+    broker: Broker = (
+        new_cluster(folder / "brokers")
+        if engine == "cluster"
+        else local_broker(load_settings(None, single), folder / "broker")
+    )
+    broker.start()
+    try:
+        yield Grounds(broker.bootstrap_servers, folder, engine, broker)
+    finally:
+        broker.stop()
+
+
+def main() -> int:
+    """Run what was asked for, print the table, return the exit code."""
+    asked = _arguments()
+    names = asked.only or list(SCENARIOS)
+    if asked.list:
+        sys.stdout.write("".join(f"{name}: {SCENARIOS[name].run.__doc__}\n" for name in names))
+        return 0
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
+    seeds = [seed + number for number in range(asked.rounds)]
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        for engine in _engines(asked, names):
+            fit = [name for name in names if asked.bootstrap or engine in SCENARIOS[name].engines]
+            with _grounds(asked, engine, Path(folder) / engine) as grounds:
+                for name in fit:
+                    results.append(play(SCENARIOS[name], grounds, seeds))
+                    sys.stdout.write(table(results[-1:], head=len(results) == 1))
+                    sys.stdout.flush()
+    sys.stdout.write("\n" + table(results, head=True, details=True))
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8")
+    return int(any(result.failed for result in results))
+
+
+def _engines(asked: argparse.Namespace, names: list[str]) -> list[str]:
+    """Return the brokers to start: the one that was asked for, else one node, and three where a scenario needs them."""
+    if asked.bootstrap:
+        return ["foreign"]
+    if asked.engine:
+        return [asked.engine]
+    return [engine for engine in ("kafka", "cluster") if any(engine in SCENARIOS[name].engines for name in names)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Where a scenario takes place, what it must show, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.chaos.chaos_ward import ChaosWard, open_chaos_ward
+from tests.chaos.evidence import Evidence
+from tests.chaos.feed import Spoiling
+from tests.chaos.judge import ANOMALIES, Verdict, judge
+from tests.chaos.oracle import Oracle, default_core
+from tests.chaos.proxy import Proxy
+from tests.e2e.ward import PARTITIONS
+
+__all__ = ["SCENARIOS", "Broker", "Grounds", "Result", "Scenario", "Skipped", "Stage", "play", "scenario"]
+
+_KINDS = frozenset({"sepsis_risk raised", "sepsis_risk resolved"})  # what a reference must hold to prove anything
+
+
+class Broker(Protocol):
+    """A broker that may be stopped and started; one node or several."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...  # noqa: D102
+    def start(self) -> None: ...  # noqa: D102
+    def stop(self) -> object: ...  # noqa: D102
+    def kill(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """The broker under which scenarios run. `broker` is None where it is somebody else's and must not be touched."""
+
+    bootstrap: str
+    folder: Path
+    engine: str  # kafka, embedded, cluster, foreign
+    broker: Broker | None = None
+    mutant: str | None = None
+
+
+class Skipped(Exception):  # noqa: N818 (an outcome, no error)
+    """The scenario cannot take place here; the message says why."""
+
+
+@dataclass
+class Result:
+    """What came of one scenario, over all its rounds."""
+
+    name: str
+    seeds: list[int] = field(default_factory=list)
+    faults: int = 0
+    kills: int = 0
+    pending: int = 0
+    observations: int = 0
+    alerts: int = 0
+    duplicates: int = 0
+    replays: int = 0
+    broker_lost: int = 0
+    seconds: float = 0.0
+    anomalies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ANOMALIES, 0))
+    details: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)  # why a round proves nothing
+    notes: list[str] = field(default_factory=list)
+    skipped: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether something was found, or a round was empty."""
+        return any(self.anomalies.values()) or bool(self.empty)
+
+
+class Stage:
+    """One round of one scenario."""
+
+    def __init__(self, grounds: Grounds, result: Result, seed: int) -> None:
+        self.grounds, self.result, self.seed = grounds, result, seed
+        self._wards = 0
+
+    @contextmanager
+    def ward(  # noqa: PLR0917 (what a round is made of)
+        self,
+        rate: float = 200.0,
+        spoiling: Spoiling | None = None,
+        instances: Sequence[str] = ("worker-1", "worker-2"),
+        proxies: Sequence[Proxy] = (),
+        kinds: frozenset[str] = _KINDS,
+        replays: bool = True,
+        oracle: Callable[[ChaosWard], Oracle] | None = None,
+        amend: Callable[[Evidence], Evidence] = lambda evidence: evidence,
+        **settings: str,
+    ) -> Iterator[ChaosWard]:
+        """Give a ward with its feed running; at the end let it settle, and judge it.
+
+        `kinds` are what the reference must hold, `replays` whether work must have been done twice; `oracle` and
+        `amend` change reference and evidence where the scenario itself changed the rules.
+        """
+        self._wards += 1
+        folder = self.grounds.folder / f"{self.result.name}-{self.seed}-{self._wards}"
+        common = {"CHAOS_MUTANT": self.grounds.mutant} if self.grounds.mutant else {}
+        if proxies:
+            ports = (address.rpartition(":")[2] for address in self.grounds.bootstrap.split(","))
+            rules = ",".join(f"{port}={proxy.port}" for port, proxy in zip(ports, proxies, strict=True))
+            common["CHAOS_REDIRECT"] = rules
+        with open_chaos_ward(
+            self.grounds.bootstrap, folder, self.seed, rate, spoiling, instances, common, **settings
+        ) as chaos:
+            chaos.feed.start()
+            yield chaos
+            chaos.settle()
+            evidence = amend(chaos.evidence())
+        made = oracle(chaos) if oracle else Oracle(default_core(PARTITIONS))
+        verdict = judge(evidence, made.run(evidence.log, evidence.seeded))
+        self._note(chaos, verdict, kinds, replays=replays)
+
+    def _note(self, chaos: ChaosWard, verdict: Verdict, kinds: frozenset[str], *, replays: bool) -> None:
+        result = self.result
+        work_twice = int(chaos.replayed) + verdict.duplicates + verdict.repeats
+        pending = sum(max(0, fault.pending) for fault in chaos.faults)
+        result.faults += len(chaos.faults)
+        result.kills += sum(fault.killed for fault in chaos.faults)
+        result.pending += pending
+        result.observations += verdict.observations
+        result.alerts += verdict.alerts
+        result.duplicates += verdict.duplicates
+        result.replays += work_twice
+        result.broker_lost += verdict.broker_lost
+        for name, lines in verdict.found.items():
+            result.anomalies[name] += len(lines)
+            result.details += [f"seed {self.seed}: {name}: {line}" for line in lines[:3]]
+        self.empty_unless(bool(chaos.faults), "no fault was made")
+        for fault in chaos.faults:
+            self.empty_unless(fault.hit, f"{fault.what} did not hit")
+        self.empty_unless(pending > 0, "no work was pending at any fault")
+        self.empty_unless(kinds <= verdict.kinds.keys(), f"the reference lacks {sorted(kinds - verdict.kinds.keys())}")
+        if replays:
+            self.empty_unless(work_twice > 0, "nothing was done twice")
+
+    def empty_unless(self, shown: bool, what: str) -> None:
+        """Let the round fail as empty where something that it stands on did not take place."""
+        if not shown:
+            self.result.empty.append(f"seed {self.seed}: {what}")
+
+    def demand(self, holds: bool, name: str, what: str) -> None:
+        """Note an anomaly of the scenario's own making unless something holds."""
+        if not holds:
+            self.result.anomalies[name] += 1
+            self.result.details.append(f"seed {self.seed}: {name}: {what}")
+
+    def broker(self) -> Broker:
+        """Return the broker, to be hurt; Skipped where it is somebody else's."""
+        if self.grounds.broker is None:
+            msg = "the cluster is not this suite's to stop"
+            raise Skipped(msg)
+        return self.grounds.broker
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named scenario: the most rounds that are worth their time, and the brokers it can take place on."""
+
+    name: str
+    run: Callable[[Stage], None]
+    most_rounds: int
+    engines: frozenset[str]
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(
+    name: str, *, most_rounds: int = 1_000, engines: Sequence[str] = ("kafka", "embedded", "foreign")
+) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+    """Enter a function into the list of scenarios."""
+
+    def entered(run: Callable[[Stage], None]) -> Callable[[Stage], None]:
+        SCENARIOS[name] = Scenario(name, run, most_rounds, frozenset(engines))
+        return run
+
+    return entered
+
+
+def play(entry: Scenario, grounds: Grounds, seeds: Sequence[int]) -> Result:
+    """Run a scenario once a seed, and return what came of it; a failure of the suite itself is raised."""
+    result = Result(entry.name)
+    begun = time.monotonic()
+    for seed in seeds[: entry.most_rounds]:
+        try:
+            if grounds.engine not in entry.engines:
+                msg = f"not on {grounds.engine}"
+                raise Skipped(msg)
+            entry.run(Stage(grounds, result, seed))
+            result.seeds.append(seed)
+        except Skipped as skipped:
+            result.skipped = str(skipped)
+            break
+        except AssertionError as error:
+            result.empty.append(f"seed {seed}: {error}")
+            result.seeds.append(seed)
+    result.seconds = time.monotonic() - begun
+    return result
