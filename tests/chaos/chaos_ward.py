@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.exits import Exit
@@ -74,7 +75,8 @@ class ChaosWard:
         self._arms += 1
         marker = self.ward.folder / f"{instance}-{self._arms}.hit"
         variable = "CHAOS_STOP" if stop else "CHAOS_CRASH"
-        self._resting.add(instance)
+        if not stop:
+            self._resting.add(instance)
         environment = {variable: f"{point}:{nth}", "CHAOS_MARKER": str(marker)}
         self.ward.start(instance, module="tests.chaos.worker_main", PYTHONPATH=str(_ROOT), **self.common, **environment)
         if wait:
@@ -114,6 +116,14 @@ class ChaosWard:
     def signal(self, instance: str, number: signal.Signals) -> None:
         """Send a worker a signal."""
         self.ward.workers[instance].send_signal(number)
+
+    def refused(self, instance: str, **environment: str) -> tuple[int, str]:
+        """Start a worker that should not come up; return its exit code and the last line that it wrote."""
+        self._resting.add(instance)
+        self.ward.start(instance, **environment)
+        code = self.ward.workers[instance].wait(_START_SECONDS)
+        lines = self.ward.log(instance).strip().splitlines()
+        return code, lines[-1] if lines else ""
 
     def tend(self) -> None:
         """Start workers again that ended with a code for which a supervisor does so."""
@@ -194,6 +204,27 @@ class ChaosWard:
     def _tails(self) -> str:
         return "".join(f"\n{name}: {self._tail(name)}" for name in self.ward.workers)
 
+    def await_appended(self, seconds: float = 60.0) -> None:
+        """Wait until all admission events that were sent stand in their logs."""
+        self.feed.flush()
+        with self.ward.positions() as positions:
+            ends = positions.end_offsets(self.ward.topics.admissions)
+        self._await_commits(self.ward.topics.admissions, ends, seconds)
+
+    def await_worked_off(self, seconds: float = 60.0) -> None:
+        """Wait until everything is worked off that stands in the logs now."""
+        self.feed.flush()
+        with self.ward.positions() as positions:
+            ends = positions.end_offsets(self.ward.topics.observations)
+        self._await_commits(self.ward.topics.observations, ends, seconds)
+
+    def _await_commits(self, topic: str, ends: Mapping[int, int], seconds: float) -> None:
+        def reached() -> bool:
+            with self.ward.positions() as positions:
+                return positions.reached(topic, ends)
+
+        self.until(reached, seconds, f"{topic} worked off{self._tails()}")
+
     def pause(self, least: float, most: float) -> None:
         """Let time pass that the seed chooses: when a fault comes is part of the scenario, nothing waits for it."""
         end = time.monotonic() + self.random.uniform(least, most)
@@ -229,6 +260,17 @@ class ChaosWard:
     def changelog(self) -> str:
         """Name of the topic of state records."""
         return f"{self.ward.topics.prefix}{self.ward.settings.worker.group}-patients-changelog"
+
+    def partition(self, key: bytes) -> int:
+        """Return the partition of a patient."""
+        return int((murmur2(key) & 0x7FFFFFFF) % PARTITIONS)
+
+    def put_states(self, records: Sequence[tuple[int, bytes, bytes]]) -> list[tuple[int, int]]:
+        """Write records (partition, key, state) into the changelog ourselves; return where they stand."""
+        with self.ward.producer() as producer:
+            sent = [producer.send(self.changelog, key=key, value=state, partition=at) for at, key, state in records]
+            producer.flush()
+            return [(item.get(10).partition, item.get(10).offset) for item in sent]
 
     def evidence(self) -> Evidence:
         """Read what the broker kept, once the subscriber has read it too."""

@@ -68,11 +68,11 @@ class Feed:
     def __init__(
         self, bootstrap: str, topics: Topics, seed: int, rate: float = 200.0, spoiling: Spoiling | None = None
     ) -> None:
-        """Send `rate` records a second (it may be changed)."""
+        """Send `rate` records a second; rate and spoiling may be changed."""
         self.rate = rate
         self.noted: list[Noted] = []
         self._topics, self._seed = topics, seed
-        self._spoiling = spoiling or Spoiling()
+        self.spoiling = spoiling or Spoiling()
         self._draw = np.random.default_rng(seed)
         self._producer = producer(bootstrap)
         self._stop = threading.Event()
@@ -87,10 +87,14 @@ class Feed:
         """Send no more, and return when the broker has acknowledged all that was sent."""
         self._stop.set()
         self._thread.join()
-        left = self._producer.flush(120)
-        assert not left, f"the broker has not acknowledged {left} records"
+        self.flush()
         if self._failure is not None:
             raise self._failure
+
+    def flush(self) -> None:
+        """Return when the broker has acknowledged what was sent so far."""
+        left = self._producer.flush(120)
+        assert not left, f"the broker has not acknowledged {left} records"
 
     def abandon(self) -> None:
         """Send no more, whatever was left unacknowledged."""
@@ -101,21 +105,19 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            begun, sent = time.monotonic(), 0.0
+            due = time.monotonic()
             for topic, key, value in self._records():
-                self._send(topic, key, value)
-                sent += 1 / self.rate
-                behind = time.monotonic() - begun - sent
-                if behind < 0:
-                    self._stop.wait(-behind)
-                elif behind > 1:  # the broker was away: go on at the same pace instead of catching up
-                    begun += behind
+                self.send(topic, key, value)
+                due = max(due + 1 / self.rate, time.monotonic() - 1)  # never more than a second to catch up
+                self._stop.wait(max(0.0, due - time.monotonic()))
                 if self._stop.is_set():
                     return
         except BaseException as error:  # noqa: BLE001 (told by stop)
             self._failure = error
 
-    def _send(self, topic: str, key: bytes, value: bytes | None) -> None:
+    def send(self, topic: str, key: bytes, value: bytes | None) -> None:
+        """Send one record, and note its acknowledgement when it comes; from any thread."""
+
         def note(error: Any, message: Any) -> None:
             if error is None:
                 self.noted.append(Noted(topic, message.partition(), message.offset(), key, value))
@@ -141,14 +143,14 @@ class Feed:
             keep[(np.arange(_BLOCK_STAYS) + block * _BLOCK_STAYS) % cohort.n_stays] = True
             options = ReplayOptions(
                 seed=self._seed + block,
-                duplicates=self._spoiling.repeated,
-                split=self._spoiling.split,
-                shuffle=self._spoiling.split,
+                duplicates=self.spoiling.repeated,
+                split=self.spoiling.split,
+                shuffle=self.spoiling.split,
             )
             yield from ReplayStream(cohort.select(keep), options, end).messages()
 
     def _spoilt(self, message: Message) -> Iterator[tuple[bytes, bytes | None]]:
-        spoiling = self._spoiling
+        spoiling = self.spoiling
         if message.topic == "observations":
             if self._draw.random() < spoiling.poison:
                 yield message.key, self._poison(message)

@@ -18,7 +18,7 @@ from typing import Self
 
 from tests.chaos.refusals import Asked, refusal
 
-__all__ = ["PRODUCE", "Proxy"]
+__all__ = ["HEARTBEAT", "OFFSET_COMMIT", "PRODUCE", "Proxy"]
 
 PRODUCE, OFFSET_COMMIT, HEARTBEAT = 0, 8, 12
 _HEADER = struct.Struct(">hhi")

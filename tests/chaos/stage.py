@@ -80,6 +80,7 @@ class Stage:
     def __init__(self, grounds: Grounds, result: Result, seed: int) -> None:
         self.grounds, self.result, self.seed = grounds, result, seed
         self._wards = 0
+        self.evidence: Evidence  # of the last ward that was judged
 
     @contextmanager
     def ward(  # noqa: PLR0917 (what a round is made of)
@@ -112,7 +113,7 @@ class Stage:
             chaos.feed.start()
             yield chaos
             chaos.settle()
-            evidence = amend(chaos.evidence())
+            evidence = self.evidence = amend(chaos.evidence())
         made = oracle(chaos) if oracle else Oracle(default_core(PARTITIONS))
         verdict = judge(evidence, made.run(evidence.log, evidence.seeded))
         self._note(chaos, verdict, kinds, replays=replays)

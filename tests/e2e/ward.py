@@ -33,7 +33,7 @@ from monitor.brokers.probe import free_port
 from monitor.positions import GroupPositions
 from monitor.publishing import PRODUCER_OPTIONS, Publisher, PublisherOptions, ReplaySummary
 from monitor.replay import ReplayStream
-from monitor.settings import Settings, load_settings
+from monitor.settings import ENV_PREFIX, Settings, load_settings
 from monitor.topic_admin import create_topics
 from tests.waiting import until
 
@@ -202,6 +202,7 @@ def open_ward(bootstrap: str, folder: Path, **settings: str) -> Iterator[Ward]:
         "topics.prefix": f"{name}.",
         "topics.partitions": PARTITIONS,
         "worker.group": f"{name}-group",
+        **{key.removeprefix(ENV_PREFIX).lower().replace("__", "."): value for key, value in settings.items()},
     }
     ward = Ward(load_settings(None, overrides), bootstrap, folder, environment)
     create_topics(bootstrap, ward.settings, topic_specs(ward.topics))

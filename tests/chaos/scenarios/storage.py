@@ -1,0 +1,249 @@
+"""What lies on disks: state records, model artefacts, and the disks themselves."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agents.record import source_offset
+from models.artifact import model_folder
+from tests.chaos.chaos_ward import ChaosWard
+from tests.chaos.evidence import Evidence, Record, read_topic
+from tests.chaos.oracle import Oracle, default_core, plain
+from tests.chaos.stage import Skipped, Stage, scenario
+from tests.e2e.ward import PARTITIONS
+
+__all__ = ["damaged_states", "model_rollout"]
+
+_OTHER_MODEL = "challenge"
+_MODEL = "SEPSIS_MONITOR_MODEL__NAME"
+_WEIGHTS = "model.safetensors"
+
+
+# -- state records
+
+
+def _newest(chaos: ChaosWard) -> list[Record]:
+    """Return the best state record of each patient, those that have seen most of their log last."""
+    best: dict[bytes | None, Record] = {}
+    for record in read_topic(chaos.ward.bootstrap, chaos.changelog):
+        at = source_offset(record.value or b"")
+        if record.key not in best or at >= source_offset(best[record.key].value or b""):
+            best[record.key] = record
+    return sorted(best.values(), key=lambda record: source_offset(record.value or b""))
+
+
+def _flipped(state: bytes) -> bytes:
+    middle = len(state) // 2
+    return state[:middle] + bytes([state[middle] ^ 0x40]) + state[middle + 1 :]
+
+
+@scenario("damaged-states", most_rounds=5)
+def damaged_states(stage: Stage) -> None:
+    """Write damaged records, and one under another patient's key, behind good ones: recovery passes over them."""
+    injected: set[tuple[int, int]] = set()
+
+    def without(evidence: Evidence) -> Evidence:
+        return replace(evidence, injected=frozenset(injected))
+
+    with stage.ward(amend=without) as chaos:
+        chaos.flowing(800)
+        for instance in ("worker-1", "worker-2"):
+            chaos.kill(instance)
+        states = _newest(chaos)
+        victims = [(record, _flipped(record.value or b"")) for record in states[:5]]
+        victims += [(record, (record.value or b"")[:40]) for record in states[5:8]]
+        last = {record.partition: record for record in states}
+        for record in states[8:12]:  # the record of whoever has seen most, under the key of one that has seen less
+            victims.append((record, last[record.partition].value or b""))
+        injected.update(chaos.put_states([(record.partition, record.key or b"", value) for record, value in victims]))
+        chaos.note(f"{len(victims)} records damaged or under another key")
+        for instance in ("worker-1", "worker-2"):
+            chaos.start(instance, wait=False)
+        chaos.flowing(500)
+
+
+@scenario("no-sound-state", most_rounds=5)
+def no_sound_state(stage: Stage) -> None:
+    """Leave patients with nothing but a damaged record, or one with a state that is not a number."""
+    seeded: dict[bytes, bytes] = {}
+    injected: set[tuple[int, int]] = set()
+
+    def with_seeds(evidence: Evidence) -> Evidence:
+        return replace(evidence, injected=frozenset(injected), seeded=seeded)
+
+    with stage.ward(rate=60.0, amend=with_seeds) as chaos:
+        chaos.flowing(300)
+        for instance in ("worker-1", "worker-2"):
+            chaos.kill(instance)
+        donor = _newest(chaos)[-1].value or b""
+        seeded.update({b"damaged-1": _flipped(donor), b"damaged-2": donor[:100], b"not-a-number": _not_a_number(donor)})
+        places = [(chaos.partition(key), key, state) for key, state in seeded.items()]
+        injected.update(chaos.put_states(places))
+        chaos.note("patients with nothing but a damaged state")
+        for instance in ("worker-1", "worker-2"):
+            chaos.start(instance, wait=False)
+        for hour in range(20):
+            for key in seeded:
+                body = {"patient_id": key.decode(), "time": f"2026-11-20T{hour:02d}:07:00Z", "heart_rate": 80 + hour}
+                chaos.feed.send(chaos.ward.topics.observations, key, json.dumps(body).encode())
+        chaos.await_worked_off()
+        resets = sum(chaos.counter(instance, "state_resets_total") for instance in ("worker-1", "worker-2"))
+        stage.demand(resets >= len(seeded), "lost-event", f"{resets:.0f} of {len(seeded)} damaged states were flagged")
+    for record in (*stage.evidence.scores, *stage.evidence.alerts):
+        risk = plain(record.value)["risk"]
+        stage.demand(risk is not None and np.isfinite(risk), "double-step", "a risk that is no number was published")
+
+
+def _not_a_number(state: bytes) -> bytes:
+    """Return a sound record of the patient `not-a-number` whose hidden state is not a number."""
+    layout = default_core(PARTITIONS).layout
+    rows = np.frombuffer(state, layout.dtype).copy()
+    rows["key"], rows["offset"] = b"not-a-number", -1
+    rows["state"]["h"] = np.nan
+    return layout.dump(rows)[0]
+
+
+# -- models
+
+
+class _Payload:
+    """Unpickled, it writes a file: what a malicious model would do."""
+
+    def __init__(self, canary: Path) -> None:
+        self._canary = canary
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self._canary,)
+
+
+def _truncated(folder: Path) -> None:
+    weights = folder / _WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def _swapped(folder: Path) -> None:
+    shutil.copy(model_folder(_OTHER_MODEL) / _WEIGHTS, folder / _WEIGHTS)
+
+
+def _pickled(folder: Path) -> None:
+    (folder / _WEIGHTS).write_bytes(pickle.dumps(_Payload(folder.parent / "canary")))
+
+
+@scenario("model-artefacts", most_rounds=3)
+def model_artefacts(stage: Stage) -> None:
+    """Start a worker with a truncated, a swapped and a pickled model: it refuses, and the other one goes on."""
+    with stage.ward(rate=120.0, replays=False, SEPSIS_MONITOR_LOG__FORMAT="json") as chaos:
+        for damage in (_truncated, _swapped, _pickled):
+            folder = chaos.ward.folder / damage.__name__ / "bedside"
+            shutil.copytree(model_folder("bedside"), folder)
+            damage(folder)
+            chaos.terminate("worker-2")
+            code, line = chaos.refused("worker-2", **{_MODEL: str(folder)})
+            chaos.note(f"model {damage.__name__}", hit=code == 1)
+            stage.demand(code == 1 and str(folder) in line, "lost-event", f"exit code {code}: {line}")
+            stage.demand(not (folder.parent / "canary").exists(), "cross-patient", "the model file was executed")
+            chaos.start("worker-2")
+        chaos.flowing(300)
+
+
+@scenario("model-rollout", most_rounds=5)
+def model_rollout(stage: Stage) -> None:
+    """Roll a model with another hidden size out over live state, dying on the way, and back; alerts are kept."""
+    eras: list[tuple[dict[int, int], str]] = []
+
+    def oracle(_: ChaosWard) -> Oracle:
+        return Oracle(default_core(PARTITIONS), [(at, default_core(PARTITIONS, model)) for at, model in eras])
+
+    with stage.ward(rate=120.0, oracle=oracle) as chaos:
+        for model in (_OTHER_MODEL, "bedside"):
+            chaos.flowing(800)
+            for instance in ("worker-1", "worker-2"):
+                stage.empty_unless(chaos.terminate(instance) == 0, "a worker did not end cleanly before the change")
+            with chaos.ward.positions() as positions:
+                eras.append((positions.committed(chaos.ward.topics.observations), model))
+            chaos.common[_MODEL] = model
+            marker = chaos.arm("worker-1", "swapping", chaos.random.randint(1, 2))
+            chaos.await_crash("worker-1", marker, f"swapping to {model}")
+            for instance in ("worker-1", "worker-2"):
+                chaos.start(instance, wait=False)
+        chaos.flowing(500)
+    models: dict[str, set[str]] = {}
+    for record in stage.evidence.alerts:
+        body = plain(record.value)
+        models.setdefault(body["alert_id"], set()).add(body["model"]["name"])
+    kept = sum(len(names) > 1 for names in models.values())
+    stage.empty_unless(kept > 0, "no alert lived through a change of models")
+
+
+# -- disks
+
+
+@contextmanager
+def _small_disk(folder: Path, *, writable: bool) -> Iterator[Path]:
+    """Mount a file system of 64 kB that is full, or read-only. Skipped where this user may not mount."""
+    folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode:
+        msg = f"needs the right to mount a small file system: {mounted.stderr.decode().strip()}"
+        raise Skipped(msg)
+    try:
+        if writable:
+            for name in ("worker-1.log", "worker-2.log"):
+                (folder / name).touch()
+            _fill(folder / "filler")
+        else:
+            subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 512)
+        except OSError:
+            return
+
+
+@scenario("disk-full", most_rounds=3)
+def disk_full(stage: Stage) -> None:
+    """Let the disk of a worker's data and log be full: it goes on."""
+    disk = stage.grounds.folder / f"full-{stage.seed}"
+    with _small_disk(disk, writable=True), stage.ward(rate=120.0) as chaos:
+        chaos.kill("worker-1")
+        log = chaos.ward.folder / "worker-1.log"
+        log.unlink()
+        log.symlink_to(disk / "worker-1.log")
+        chaos.start("worker-1", SEPSIS_MONITOR_WORKER__DATA_DIR=str(disk))
+        chaos.note("disk of data and log full")
+        chaos.flowing(400)
+        chaos.kill("worker-2")
+        chaos.start("worker-2", wait=False)
+
+
+@scenario("disk-read-only", most_rounds=3)
+def disk_read_only(stage: Stage) -> None:
+    """Give a worker a disk that it cannot write: it refuses to start and names the setting; the other one goes on."""
+    disk = stage.grounds.folder / f"read-only-{stage.seed}"
+    with _small_disk(disk, writable=False), stage.ward(rate=120.0, replays=False) as chaos:
+        chaos.terminate("worker-2")
+        begun = time.monotonic()
+        code, line = chaos.refused("worker-2", SEPSIS_MONITOR_WORKER__DATA_DIR=str(disk / "data"))
+        chaos.note("disk read-only", hit=code != 0)
+        stage.demand(code == 1 and "worker.data_dir" in line, "lost-event", f"exit code {code}: {line}")
+        stage.result.notes.append(f"refused a read-only disk after {time.monotonic() - begun:.1f} s")
+        chaos.start("worker-2")
+        chaos.flowing(300)

@@ -1,0 +1,47 @@
+"""The short round: every crash point once, five random kills, a zombie, slow alerts and poison, in one ward.
+
+`python -m tests.chaos` is the long one.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.chaos.feed import Spoiling
+from tests.chaos.proxy import Proxy
+from tests.chaos.scenarios.crashes import every_point, slow_alerts
+from tests.chaos.scenarios.group import members
+from tests.chaos.stage import Grounds, Result, Stage
+
+_SEED = 20261124
+_KILLS = 5
+
+
+def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> None:
+    result = Result("short")
+    stage = Stage(Grounds(apache_kafka, tmp_path, "kafka"), result, _SEED)
+    with Proxy(apache_kafka) as proxy:
+        spoiling = Spoiling(poison=0.1)
+        with stage.ward(rate=100.0, spoiling=spoiling, instances=(), proxies=[proxy]) as chaos:
+            every_point(chaos, 1)
+            proxy.hold = slow_alerts
+            for instance, point in (("worker-1", "alerts_sent"), ("worker-2", "commit_sent")):
+                chaos.await_crash(instance, chaos.arm(instance, point), f"{point}, slow alerts")
+            proxy.hold = lambda asked: 0.0
+            chaos.start("worker-1")
+            chaos.start("worker-2", wait=False)
+            chaos.signal("worker-1", signal.SIGSTOP)
+            for _ in range(_KILLS):
+                chaos.pause(0.5, 2.5)
+                chaos.kill("worker-2")
+                chaos.start("worker-2", wait=False)
+            chaos.until(lambda: members(chaos) == 1, 60, "the session of the stopped worker over")
+            chaos.flowing(100)
+            chaos.signal("worker-1", signal.SIGCONT)
+            chaos.note("zombie")
+    assert proxy.held > 0
+    assert not result.empty, result.empty
+    assert not any(result.anomalies.values()), result.details
+    assert len(stage.evidence.rejected) > 0
+    assert result.faults >= 13 + 2 + _KILLS + 1
