@@ -16,6 +16,7 @@ from monitor.brokers import local_broker
 from monitor.settings import load_settings
 from tests.chaos import scenarios
 from tests.chaos.cluster import new_cluster
+from tests.chaos.mutation import REVEALED_BY, hunt
 from tests.chaos.report import table
 from tests.chaos.stage import SCENARIOS, Broker, Grounds, Result, play
 
@@ -32,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", choices=sorted(SCENARIOS), help="this scenario")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    parser.add_argument("--mutants", action="store_true", help="take protections away instead: each must be found")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     return parser.parse_args()
 
@@ -63,19 +65,41 @@ def main() -> int:
         return 0
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     seeds = [seed + number for number in range(asked.rounds)]
-    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
-        for engine in _engines(asked, names):
-            fit = [name for name in names if asked.bootstrap or engine in SCENARIOS[name].engines]
-            with _grounds(asked, engine, Path(folder) / engine) as grounds:
-                for name in fit:
-                    results.append(play(SCENARIOS[name], grounds, seeds))
-                    sys.stdout.write(table(results[-1:], head=len(results) == 1))
-                    sys.stdout.flush()
+        if asked.mutants:
+            return _mutants(asked, Path(folder), seed)
+        results = _play(asked, names, Path(folder), seeds)
     sys.stdout.write("\n" + table(results, head=True, details=True))
     if asked.json:
         asked.json.write_text(json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8")
     return int(any(result.failed for result in results))
+
+
+def _play(asked: argparse.Namespace, names: list[str], folder: Path, seeds: list[int]) -> list[Result]:
+    """Run scenarios, each on the first of the brokers that it can take place on, a line as each is over."""
+    results: list[Result] = []
+    left = list(names)
+    for engine in _engines(asked, names):
+        fit = [name for name in left if asked.bootstrap or asked.engine or engine in SCENARIOS[name].engines]
+        left = [name for name in left if name not in fit]
+        with _grounds(asked, engine, folder / engine) as grounds:
+            for name in fit:
+                results.append(play(SCENARIOS[name], grounds, seeds))
+                sys.stdout.write(table(results[-1:], head=len(results) == 1))
+                sys.stdout.flush()
+    return results
+
+
+def _mutants(asked: argparse.Namespace, folder: Path, seed: int) -> int:
+    """Take one protection after the other away; return 1 where one is not missed."""
+    missed = 0
+    with _grounds(asked, asked.engine or "kafka", folder) as grounds:
+        for name in REVEALED_BY:
+            (found,) = hunt(grounds, seed, [name])
+            sys.stdout.write(found.line() + "\n")
+            sys.stdout.flush()
+            missed += not found.found
+    return int(missed > 0)
 
 
 def _engines(asked: argparse.Namespace, names: list[str]) -> list[str]:
