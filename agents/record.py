@@ -8,6 +8,7 @@ patient alone.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,14 +31,22 @@ __all__ = [
     "UnknownSchemaError",
     "census",
     "source_offset",
+    "version",
 ]
 
 RECORD_SCHEMA = 2
 SEEN_EVENTS = 8
-RESET_REASONS = ("damaged", "foreign_key", "model_changed")  # why a stored state, or its hidden part, starts anew
+RESET_REASONS = (
+    "damaged",
+    "foreign_key",
+    "model_changed",
+    "not_finite",
+)  # why a stored state, or its hidden part, starts anew
 Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
 
 _PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset
+_OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
+_PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _CHECKED_FROM = 8  # the checksum covers what follows it
 
 
@@ -51,6 +60,12 @@ def source_offset(record: bytes) -> int:
         return -1
     _, _, checksum, offset = _PREFIX.unpack_from(record)
     return int(offset) if _checksum(record) == checksum else -1
+
+
+def version(key: bytes, record: bytes) -> int:
+    """Return the source offset of a record that stands under a key; -1 where it is damaged or another patient's."""
+    owner = record[_OWNER].rstrip(b"\0")
+    return source_offset(record) if owner == key or not _PATIENT_KEY.fullmatch(key) else -1
 
 
 def _checksum(record: bytes) -> int:
@@ -99,8 +114,9 @@ class RecordLayout:
     def load(self, keys: Sequence[bytes], stored: Sequence[bytes | None]) -> Loaded:
         """Return one row a key, from its stored record where there is a sound one.
 
-        A damaged record is replaced by a fresh row. One of another model keeps its stay and its alert, but its hidden
-        state starts anew. Raises UnknownSchemaError for a record of a newer version.
+        A damaged record is replaced by a fresh row. One of another model, or whose hidden state is not a number, keeps
+        its stay and its alert, but its hidden state starts anew. Raises UnknownSchemaError for a record of a newer
+        version.
         """
         rows = self.fresh(len(keys))
         rows["key"] = keys
@@ -118,7 +134,17 @@ class RecordLayout:
                 self._adopt(rows[i : i + 1], record)
         if sound:
             rows[sound] = np.frombuffer(b"".join(stored[i] or b"" for i in sound), self.dtype)
+            for i in self._not_finite(rows):
+                resets["not_finite"] = resets.get("not_finite", 0) + 1
+                rows["state"][i : i + 1] = self._model.initial(1)
         return Loaded(rows, resets)
+
+    @staticmethod
+    def _not_finite(rows: Rows) -> list[int]:
+        """Return which rows have a hidden state that is not a number: every risk after it would be none either."""
+        hidden = np.concatenate([rows["state"]["h"], rows["state"]["c"]], axis=1)
+        bad: list[int] = np.flatnonzero(~np.isfinite(hidden).all(axis=1)).tolist()
+        return bad
 
     def dump(self, rows: Rows) -> list[bytes]:
         """Return each row as a record with its checksum."""

@@ -34,7 +34,8 @@ class ChangelogRow:
 class StateTable(faust.Table[bytes, bytes]):
     """Table of bytes in memory; its changelog is `<prefix><group>-<name>-changelog`.
 
-    `version` returns a record's source offset, `recovered` is told which partitions are back.
+    `version` returns the source offset of a record under its key, -1 of one that must not win; `recovered` is told
+    which partitions are back.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class StateTable(faust.Table[bytes, bytes]):
         app: faust.App,
         *,
         prefix: str,
-        version: Callable[[bytes], int],
+        version: Callable[[bytes, bytes], int],
         recovered: Callable[[set[int]], Awaitable[None]],
         **kwargs: Any,
     ) -> None:
@@ -67,7 +68,7 @@ class StateTable(faust.Table[bytes, bytes]):
         """Write records to the changelog, wait for the acknowledgement, then to the local store."""
         tp = TP(self.changelog_topic_name, partition)
         last = await send(self.app, tp.topic, partition, [(key, record, ()) for key, record in records.items()])
-        self._best.update({key: self._version(record) for key, record in records.items()})
+        self._best.update({key: self._version(key, record) for key, record in records.items()})
         self._apply([ChangelogRow(tp, last[-1], key, record) for key, record in records.items()])
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
@@ -78,7 +79,7 @@ class StateTable(faust.Table[bytes, bytes]):
             if row.value is None:  # a deletion has no version and always counts
                 self._best[row.key], winners[row.key] = -1, event
                 continue
-            version = self._version(row.value)
+            version = self._version(row.key, row.value)
             if version >= self._best.get(row.key, -1):
                 self._best[row.key], winners[row.key] = version, event
                 self._stale.pop(row.key, None)

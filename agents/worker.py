@@ -1,9 +1,9 @@
 """One worker: a Faust app with two agents, run in the foreground until it is told to stop.
 
 `watch` works off the patients' logs a chunk at a time; `append` checks admission events and appends them to the logs.
-The order of writes in `watch` is the guarantee: alerts, scores and refusals are acknowledged by the broker, then
-ownership is confirmed, then the changelog is acknowledged, then the local store is written, then the chunk may be
-committed. Whatever goes wrong in between ends the process: the chunk is read again after the restart.
+The order of writes in `watch` is the guarantee: alerts, scores and refusals are acknowledged by the broker, then the
+changelog is acknowledged, then the local store is written, then the chunk may be committed; before either of the first
+two, ownership is confirmed. Whatever goes wrong in between ends the process: the chunk is read again after the restart.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class Worker:
             name="patients",
             partitions=config.partitions,
             prefix=config.topics.prefix,
-            version=record.source_offset,
+            version=record.version,
             recovered=self._on_recovered,
             extra_topic_configs={"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)},
         )
@@ -236,6 +236,7 @@ class Worker:
         outcome = await asyncio.to_thread(self._core.process, message.partition, records, self._states.stored)
         decided = time.perf_counter()
         published_at = utc(round(time.time() * 1000))
+        await self._confirm_ownership(message, chunk)  # what was decided before a long pause may be overtaken by now
         alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]
         await self._publish(
             message.partition,

@@ -17,7 +17,7 @@ from models.stay_model import StayModel
 from monitor import http
 from monitor.brokers import open_broker
 from monitor.clients import connection_options
-from monitor.errors import failing_on
+from monitor.errors import Failure, failing_on
 from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Metrics
 from monitor.settings import Settings
@@ -71,10 +71,19 @@ def command(
         loaded_model = load_model(settings.model.name)
     with failing_on(PolicyError):
         loaded_policy = load_policy(settings.policy.file)
+    _make_folder(settings.worker.data_dir)
     with exit_on_signals(), open_broker(settings) as bootstrap:  # the worker handles signals itself once it runs
         create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
         code = _run(settings, bootstrap, loaded_model, loaded_policy)
     click.get_current_context().exit(code)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"cannot keep local state in {folder}: {error.strerror}; set worker.data_dir to a folder for writing"
+        raise Failure(msg) from error
 
 
 def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.core import Core
-from agents.record import RECORD_SCHEMA, RecordLayout, UnknownSchemaError, census, source_offset
+from agents.record import RECORD_SCHEMA, RecordLayout, UnknownSchemaError, census, source_offset, version
 from models.artifact import untrained_model
 from models.stay_model import StayModel
 from tests.agents.logs import (
@@ -96,6 +97,23 @@ def test_a_record_under_another_patients_key_is_not_used() -> None:
     loaded = LAYOUT.load([b"q"], [RECORD])
     assert loaded.resets == {"foreign_key": 1}
     assert (loaded.rows["key"][0], loaded.rows["watched"][0], loaded.rows["offset"][0]) == (b"q", 0, -1)
+
+
+def test_a_record_under_another_patients_key_and_a_damaged_one_have_seen_nothing() -> None:
+    assert version(b"p", RECORD) == 3
+    assert version(b"q", RECORD) == version(b"pp", RECORD) == version(b"p", RECORD[:-1] + b"\xff") == -1
+    assert version(b"!not-a-patient", RECORD) == 3
+
+
+@pytest.mark.parametrize("part", ["h", "c"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_hidden_state_that_is_not_a_number_starts_anew_and_costs_nothing_else(part: str, value: float) -> None:
+    rows = LAYOUT.load([b"p"], [RECORD]).rows.copy()
+    rows["state"][part][0, 1] = value
+    loaded = LAYOUT.load([b"p", b"q"], [LAYOUT.dump(rows)[0], None])
+    assert loaded.resets == {"not_finite": 1}
+    assert loaded.rows["state"][0].tobytes() == MODEL.initial(1).tobytes()
+    assert (loaded.rows["offset"][0], bytes(loaded.rows["stay_id"][0])) == (3, b"visit-1")
 
 
 def test_a_record_of_a_newer_version_is_refused() -> None:

@@ -37,7 +37,14 @@ async def nothing(partitions: set[int]) -> None:
 
 def new_table(app: StreamApp, prefix: str = "") -> StateTable:
     app.tables.clear()
-    return StateTable(app, prefix=prefix, version=source_offset, recovered=nothing, name="patients", partitions=1)
+    return StateTable(
+        app,
+        prefix=prefix,
+        version=lambda _, record: source_offset(record),
+        recovered=nothing,
+        name="patients",
+        partitions=1,
+    )
 
 
 def state(version: int, writer: int = 0) -> bytes:

@@ -240,6 +240,9 @@ class ChaosWard:
                 self.ward.workers[instance].wait(15)
             self.start(instance, wait=False)
         self.until(self._worked_off, seconds, f"everything worked off{self._tails()}")
+        self.until(
+            lambda: all(self.ready(instance) for instance in self.ward.workers), 60, f"all workers ready{self._tails()}"
+        )
         self.replayed += sum(self.counter(instance, "records_replayed_total") for instance in self.ward.workers)
         for instance in self.ward.workers:
             assert self.terminate(instance) == 0, self._tail(instance)

@@ -83,6 +83,8 @@ def _into_core(trigger: Trigger) -> None:
         outcome = process(core, partition, records, stored)
         if outcome.states:
             trigger.passing("decided")
+        if outcome.alerts:
+            trigger.passing("decided_alerts")
         if outcome.state_resets:
             trigger.passing("swapping")
         return outcome

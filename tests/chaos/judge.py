@@ -7,6 +7,7 @@ at least once. An anomaly is a sentence about one record, without the patient's 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ ANOMALIES = (
     "cross-patient",  # something of one patient under the name of another
     "order",  # a live subscriber saw an alert's transitions with a gap or reversed
 )
+
+_PATIENT_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")  # other keys hold what is not a patient's
 
 
 @dataclass
@@ -158,7 +161,7 @@ def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) ->
         at = source_offset(record.value)
         if at < 0:
             verdict.add("state-regress", [f"{_at(record)}: a damaged state"])
-        if record.key not in record.value[:96]:  # the layout's head holds the patient's id
+        if _PATIENT_ID.fullmatch(record.key) and record.key not in record.value[:96]:  # the head holds the patient's id
             verdict.add("cross-patient", [f"{_at(record)}: a state under another patient's key"])
         if (record.key, at) in said:
             verdict.repeats += 1

@@ -39,6 +39,15 @@ def zombie_before_write(stage: Stage) -> None:
         _wake_after_takeover(chaos, "SIGSTOP before the write")
 
 
+@scenario("zombie-before-its-alerts", engines=("kafka", "foreign"))
+def zombie_before_alerts(stage: Stage) -> None:
+    """Stop it with everything decided and nothing sent: what it sends when it wakes must not hide what came later."""
+    with stage.ward(instances=("worker-2",)) as chaos:
+        marker = chaos.arm("worker-1", "decided_alerts", chaos.random.randint(1, 3), stop=True)
+        chaos.until(marker.exists, 60, "worker-1 stopped before its alerts")
+        _wake_after_takeover(chaos, "SIGSTOP before the alerts")
+
+
 def _wake_after_takeover(chaos: ChaosWard, what: str) -> None:
     chaos.note(what)
     chaos.until(lambda: members(chaos) == 1, 40, "the session of the stopped worker over")

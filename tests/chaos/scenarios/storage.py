@@ -59,12 +59,13 @@ def damaged_states(stage: Stage) -> None:
         chaos.flowing(800)
         for instance in ("worker-1", "worker-2"):
             chaos.kill(instance)
-        states = _newest(chaos)
-        victims = [(record, _flipped(record.value or b"")) for record in states[:5]]
-        victims += [(record, (record.value or b"")[:40]) for record in states[5:8]]
+        states = _newest(chaos)[-40:]  # of patients whose log goes on
         last = {record.partition: record for record in states}
-        for record in states[8:12]:  # the record of whoever has seen most, under the key of one that has seen less
-            victims.append((record, last[record.partition].value or b""))
+        victims = [(record, _flipped(record.value or b"")) for record in states[-30:-20]]
+        victims += [(record, (record.value or b"")[:40]) for record in states[-20:-15]]
+        for record in states[-15:]:  # the record of whoever has seen most, under the key of one that has seen less
+            if record is not last[record.partition]:
+                victims.append((record, last[record.partition].value or b""))
         injected.update(chaos.put_states([(record.partition, record.key or b"", value) for record, value in victims]))
         chaos.note(f"{len(victims)} records damaged or under another key")
         for instance in ("worker-1", "worker-2"):
