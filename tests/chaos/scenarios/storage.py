@@ -165,7 +165,7 @@ def model_rollout(stage: Stage) -> None:
     def oracle(_: ChaosWard) -> Oracle:
         return Oracle(default_core(PARTITIONS), [(at, default_core(PARTITIONS, model)) for at, model in eras])
 
-    with stage.ward(rate=120.0, oracle=oracle) as chaos:
+    with stage.ward(rate=120.0, oracle=oracle, replays=False) as chaos:
         for model in (_OTHER_MODEL, "bedside"):
             chaos.flowing(800)
             for instance in ("worker-1", "worker-2"):
