@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.feed import Spoiling
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenarios.crashes import every_point, slow_alerts
@@ -18,6 +20,7 @@ _SEED = 20261124
 _KILLS = 5
 
 
+@pytest.mark.timeout(600)  # on a machine that others load as well
 def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> None:
     result = Result("short")
     stage = Stage(Grounds(apache_kafka, tmp_path, "kafka"), result, _SEED)
