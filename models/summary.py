@@ -37,26 +37,24 @@ def summary(signs: Sequence[SignReason]) -> str:
         return NOTHING
     enough = pushing[0].contribution * _SHARE_OF_FIRST
     chosen = [sign for sign in pushing[:_MOST_SIGNS] if sign.contribution >= enough]
-    phrases = [_phrase(sign) for sign in chosen]
     parts = []
-    for hours, group in groupby(phrases, key=lambda phrase: phrase[1]):
+    for end, group in groupby(map(_phrase, chosen), key=lambda phrase: phrase[1]):
         words = [text for text, _ in group]
-        together = " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
-        parts.append(f"{together} over {hours} h" if hours else together)
+        parts.append(" and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part) + end)
     return "; ".join(parts)
 
 
-def _phrase(reason: SignReason) -> tuple[str, int | None]:
-    """Return what is said of a vital sign, and the hours of the change it is about."""
+def _phrase(reason: SignReason) -> tuple[str, str]:
+    """Return what is said of a vital sign, and how the sentence ends that it may share with others."""
     name = VITAL_SIGNS[reason.sign].label.lower()
     least = _WORTH_WORDS[NAMES[reason.sign]]
     apart = reason.now - reason.reference
     change = reason.change or 0.0
     # A fever that has come down a little is still a fever: a change back towards the mean is no reason.
     if abs(change) >= least and change * apart >= 0:
-        return f"{name} {'up' if change > 0 else 'down'} {measure(reason.sign, abs(change))}", reason.hours
+        return f"{name} {'up' if change > 0 else 'down'} {measure(reason.sign, abs(change))}", f" over {reason.hours} h"
     if reason.own and abs(apart) >= least:
         where = "above" if apart > 0 else "below"
         own = measure(reason.sign, abs(apart))
-        return f"{name} {own} {where} this patient's own mean", None
-    return f"{name} at {measure(reason.sign, reason.now)}", None
+        return f"{name} {own} {where}", " this patient's own mean"
+    return f"{name} at {measure(reason.sign, reason.now)}", ""

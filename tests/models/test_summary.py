@@ -41,6 +41,14 @@ def test_three_of_the_same_hours_and_others_behind() -> None:
     )
 
 
+def test_two_that_are_told_alike_share_the_end_of_the_sentence() -> None:
+    low = reason(SYSTOLIC_BP, 0.7, 88, 120, None, None)
+    warm = reason(TEMPERATURE, 0.6, 38.0, 37.4, None, None)
+    assert (
+        summary([low, warm]) == "systolic pressure 32 mmHg below and temperature 0.6 °C above this patient's own mean"
+    )
+
+
 def test_what_pushed_down_or_next_to_nothing_is_left_out() -> None:
     calm = reason(HEART_RATE, -2.0, 60, 90, -30)
     weak = reason(OXYGEN_SATURATION, 0.2, 90, 97, -7)
