@@ -292,14 +292,15 @@ class _Chunk:
         before = rows["alerting"][index].astype(np.bool_)
         moved = episodes.moves(policy, before, now.risk, now.assessable)
         rows["alerting"][index] = moved.alerting(before)
+        raised = index[moved.raised]
+        told = dict(zip(raised.tolist(), map(tell, self.steps.explain(rows, raised)), strict=True))
         for at in np.flatnonzero(moved.raised | moved.resolved).tolist():
             row, risk, i = int(index[at]), float(now.risk[at]), sources[at]
             if moved.raised[at]:
                 rows["episode"][row] += 1
                 rows["sequence"][row] = 0
                 cause = f"risk {risk:.1%} reached the raise threshold of {policy.raise_threshold:.1%}"
-                told = tell(self.steps.explain(rows, row))
-                self._alert(i, row, "raised", risk, policy.raise_threshold, cause, told)
+                self._alert(i, row, "raised", risk, policy.raise_threshold, cause, told[row])
             else:
                 cause = f"risk {risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
                 self._alert(i, row, "resolved", risk, policy.resolve_threshold, cause)

@@ -83,14 +83,13 @@ class Steps:
         state, logit = self._advance(rows, index, keep_past=False)
         return Provisional(self._model.risk(logit), self._model.assessable(state, rows["open_step"][index]))
 
-    def explain(self, rows: NDArray[Any], row: int) -> Explanation:
-        """Return the reasons of the row's provisional risk; nothing is changed."""
-        index = np.array([row])
+    def explain(self, rows: NDArray[Any], index: _Index) -> list[Explanation]:
+        """Return the reasons of the provisional risks of these rows; nothing is changed."""
         inputs = _inputs(rows, index)
         started = time.perf_counter()
-        explanation = explain(self._model, rows["state"][index], inputs)
+        explanations = explain(self._model, rows["state"][index], inputs)
         self.model_seconds += time.perf_counter() - started
-        return explanation
+        return explanations
 
     def _advance(
         self, rows: NDArray[Any], index: _Index, *, keep_past: bool

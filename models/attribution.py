@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 from models.lstm import Weights
 
-__all__ = ["POINTS", "Attribution", "integrated_gradients"]
+__all__ = ["MORE_POINTS", "POINTS", "Attribution", "IntegratedGradients"]
 
 F64 = NDArray[np.float64]
 
-POINTS = 32  # on the line
+POINTS = 16  # on the line
+MORE_POINTS = 64  # where these were too few: one stay in some hundred
+_ENOUGH = 1e-4  # log-odds of convergence delta that call for no more points
 
 
 @dataclass(frozen=True)
@@ -52,25 +54,81 @@ class _Hour:
     c_before: F64
     tanh_c: F64
 
+    def first(self, points: int) -> _Hour:
+        """Return the first points of it."""
+        return _Hour(*(part[:points] for part in (self.i, self.f, self.g, self.o, self.c_before, self.tanh_c)))
 
-def integrated_gradients(  # noqa: PLR0917 (the definition's own arguments)
-    weights: Weights, h: F64, c: F64, baseline: F64, inputs: F64, points: int = POINTS
-) -> Attribution:
-    """Attribute the logit after T hours to their inputs (T, F), against a baseline (T, F).
 
-    `h`, `c` (H) are the state before the first hour, the same at both ends of the line.
-    """
-    places, shares = _points(points)
-    along = np.concatenate([places, [0.0, 1.0]])  # the ends too, for the logits that are explained
-    logits, hours = _forward(weights, h, c, baseline, inputs, along)
-    inner = [_Hour(**{name: getattr(hour, name)[:points] for name in _Hour.__dataclass_fields__}) for hour in hours]
-    gradients = _backward(weights, inner, shares)
-    return Attribution(
-        contributions=gradients * (inputs - baseline),
-        gradients=gradients,
-        logit=float(logits[-1]),
-        baseline_logit=float(logits[-2]),
-    )
+class IntegratedGradients:
+    """Attributions for one network. Holds no stay's data; may be shared by threads."""
+
+    def __init__(self, weights: Weights) -> None:
+        """Take the parameters of the network that runs."""
+        self._hidden = weights.hidden
+        self._of_inputs = weights.inputs.astype(np.float64)  # (4H, F)
+        self._of_state = weights.recurrent.astype(np.float64)  # (4H, H)
+        self._bias = weights.bias.astype(np.float64)
+        self._head = weights.head.astype(np.float64)
+        self._head_bias = float(weights.head_bias[0])
+
+    def attribute(self, h: F64, c: F64, baseline: F64, inputs: F64, points: int | None = None) -> Attribution:
+        """Attribute the logit after T hours to their inputs (T, F), against a baseline (T, F).
+
+        `h`, `c` (H) are the state before the first hour, the same at both ends of the line. Unless `points` says how
+        many, there are as many as the convergence delta calls for.
+        """
+        if points is not None:
+            return self._attribute(h, c, baseline, inputs, points)
+        found = self._attribute(h, c, baseline, inputs, POINTS)
+        return found if abs(found.delta) <= _ENOUGH else self._attribute(h, c, baseline, inputs, MORE_POINTS)
+
+    def _attribute(self, h: F64, c: F64, baseline: F64, inputs: F64, points: int) -> Attribution:
+        places, shares = _points(points)
+        along = np.concatenate([places, [0.0, 1.0]])  # the ends too, for the logits that are explained
+        logits, hours = self._forward(h, c, baseline, inputs, along)
+        gradients = self._backward([hour.first(points) for hour in hours], shares)
+        return Attribution(
+            contributions=gradients * (inputs - baseline),
+            gradients=gradients,
+            logit=float(logits[-1]),
+            baseline_logit=float(logits[-2]),
+        )
+
+    def _forward(self, h: F64, c: F64, baseline: F64, inputs: F64, along: F64) -> tuple[F64, list[_Hour]]:
+        """Return the logits (P) at points on the line, 0 the baseline and 1 the inputs, and what each hour computed."""
+        start = baseline @ self._of_inputs.T + self._bias  # (T, 4H)
+        direction = (inputs - baseline) @ self._of_inputs.T
+        size = self._hidden
+        hidden, cell = np.tile(h, (len(along), 1)), np.tile(c, (len(along), 1))
+        hours = []
+        for at, towards in zip(start, direction, strict=True):
+            gates = at + along[:, None] * towards + hidden @ self._of_state.T
+            i, f, o = (_sigmoid(gates[:, gate * size : (gate + 1) * size]) for gate in (0, 1, 3))
+            g = np.tanh(gates[:, 2 * size : 3 * size])
+            after = f * cell + i * g
+            hours.append(_Hour(i, f, g, o, c_before=cell, tanh_c=np.tanh(after)))
+            cell, hidden = after, o * hours[-1].tanh_c
+        return hidden @ self._head + self._head_bias, hours
+
+    def _backward(self, hours: list[_Hour], shares: F64) -> F64:
+        """Return the gradient of the logit by the inputs of each hour (T, F), averaged over points with `shares`."""
+        by_hidden = np.tile(self._head, (len(shares), 1))  # (P, H)
+        by_cell = np.zeros_like(by_hidden)
+        by_gates = np.empty((len(hours), 4 * self._hidden))
+        for place in range(len(hours) - 1, -1, -1):
+            hour = hours[place]
+            by_cell = by_cell + by_hidden * hour.o * (1 - hour.tanh_c**2)
+            parts = (
+                by_cell * hour.g * hour.i * (1 - hour.i),
+                by_cell * hour.c_before * hour.f * (1 - hour.f),
+                by_cell * hour.i * (1 - hour.g**2),
+                by_hidden * hour.tanh_c * hour.o * (1 - hour.o),
+            )
+            gates = np.concatenate(parts, axis=1)  # (P, 4H)
+            by_gates[place] = shares @ gates
+            by_hidden = gates @ self._of_state
+            by_cell = by_cell * hour.f
+        return by_gates @ self._of_inputs
 
 
 @lru_cache(maxsize=8)
@@ -78,51 +136,6 @@ def _points(number: int) -> tuple[F64, F64]:
     """Return the places on a line from 0 to 1, and their shares, of Gauss-Legendre quadrature."""
     nodes, shares = np.polynomial.legendre.leggauss(number)
     return (nodes + 1) / 2, shares / 2
-
-
-def _forward(  # noqa: PLR0917 (the same arguments)
-    weights: Weights, h: F64, c: F64, baseline: F64, inputs: F64, along: F64
-) -> tuple[F64, list[_Hour]]:
-    """Return the logits (P) at points on the line, 0 the baseline and 1 the inputs, and what each hour computed."""
-    of_inputs = weights.inputs.T.astype(np.float64)  # (F, 4H)
-    of_state = np.ascontiguousarray(weights.recurrent.T, dtype=np.float64)  # (H, 4H)
-    start = baseline @ of_inputs + weights.bias  # (T, 4H)
-    direction = (inputs - baseline) @ of_inputs
-    size = weights.hidden
-    hidden, cell = np.tile(h, (len(along), 1)), np.tile(c, (len(along), 1))
-    hours = []
-    for at, towards in zip(start, direction, strict=True):
-        gates = at + along[:, None] * towards + hidden @ of_state
-        i, f, o = (_sigmoid(gates[:, gate * size : (gate + 1) * size]) for gate in (0, 1, 3))
-        g = np.tanh(gates[:, 2 * size : 3 * size])
-        after = f * cell + i * g
-        hours.append(_Hour(i, f, g, o, c_before=cell, tanh_c=np.tanh(after)))
-        cell, hidden = after, o * hours[-1].tanh_c
-    logits: F64 = hidden @ weights.head.astype(np.float64) + float(weights.head_bias[0])
-    return logits, hours
-
-
-def _backward(weights: Weights, hours: list[_Hour], shares: F64) -> F64:
-    """Return the gradient of the logit by the inputs of each hour (T, F), averaged over the points with `shares`."""
-    of_state = weights.recurrent.astype(np.float64)  # (4H, H)
-    by_hidden = np.tile(weights.head.astype(np.float64), (len(shares), 1))  # (P, H)
-    by_cell = np.zeros_like(by_hidden)
-    by_gates = np.empty((len(hours), 4 * weights.hidden))
-    for place in range(len(hours) - 1, -1, -1):
-        hour = hours[place]
-        by_cell = by_cell + by_hidden * hour.o * (1 - hour.tanh_c**2)
-        parts = (
-            by_cell * hour.g * hour.i * (1 - hour.i),
-            by_cell * hour.c_before * hour.f * (1 - hour.f),
-            by_cell * hour.i * (1 - hour.g**2),
-            by_hidden * hour.tanh_c * hour.o * (1 - hour.o),
-        )
-        gates = np.concatenate(parts, axis=1)  # (P, 4H)
-        by_gates[place] = shares @ gates
-        by_hidden = gates @ of_state
-        by_cell = by_cell * hour.f
-    gradients: F64 = by_gates @ weights.inputs.astype(np.float64)
-    return gradients
 
 
 def _sigmoid(x: F64) -> F64:

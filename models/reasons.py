@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import past
-from models.attribution import Attribution, integrated_gradients
+from models.attribution import Attribution
 from models.early_warning import NEWS2_SIGNS
 from models.features import FEATURE_NAMES, PAST_HOURS, FeatureState
 from models.stay_model import StayModel, StepInput
@@ -83,55 +83,68 @@ class Explanation:
         return abs(self.delta) <= _LARGEST_DELTA and abs(self.gap) <= _LARGEST_GAP
 
 
-def explain(model: StayModel, state: NDArray[np.void], inputs: StepInput) -> Explanation:
-    """Return why the risk of one stay over an open step is what it is; costs a few milliseconds.
+def explain(model: StayModel, state: NDArray[np.void], inputs: StepInput) -> list[Explanation]:
+    """Return why the risks of N stays over their open steps are what they are; costs a few milliseconds a stay.
 
-    `state` (1) holds the closed steps, `inputs` (1) the open one, as for `StayModel.advance`. A function of these two
-    alone.
+    `state` (N) holds the closed steps, `inputs` (N) the open ones, as for `StayModel.advance`. A stay's reasons are a
+    function of its own row alone.
     """
+    if not len(state):
+        return []
     features = FeatureState.read(state)
     then = past.before(state["past"], features, PAST_HOURS, model.scaling)
-    own = then.count[0] > 0
-    means = np.where(own, then.mean[0], np.float32(0)) * model.scaling.deviation + model.scaling.mean
+    own = then.count > 0
+    means = np.where(own, then.mean, np.float32(0)) * model.scaling.deviation + model.scaling.mean
     closed = replace(inputs, step=(inputs.step - np.int32(1)).astype(np.int32))
     hours = [*past.hours_since(features, closed, PAST_HOURS - 1, 0), inputs]
-    rows, end = _replay(model, np.repeat(state, len(_MEASURED)), hours, means)
-    first = HOURS - len(rows)  # hours before the stay's first measurement, of which nothing is told
-    h, c = (state["past"][name][0].astype(np.float64) for name in ("h", "c"))
-    found = integrated_gradients(model.weights, h, c, rows[:, _BASELINE], rows[:, _ACTUAL])
+    rows, waiting, last = _replay(model, state, hours, means)
+    table = _table(hours)
+    odds, logit = model.hour_log_odds(inputs.step), model.advance(state, inputs, keep_past=False)[1]
     slope = model.manifest.calibration.slope
-    by_sign = np.zeros((HOURS, N_VITAL_SIGNS))
-    by_sign[first:] = _by_sign(found, rows) * slope
-    odds = model.hour_log_odds(inputs.step)
-    logit = model.advance(state, inputs, keep_past=False)[1]
-    return Explanation(
-        signs=_signs(by_sign, _table(hours), means, own, then, int(inputs.step[0]), end.last_value[_ACTUAL]),
-        baseline_risk=float(model.risk(found.baseline_logit + odds)[0]),
-        rest=float(found.contributions.sum() * slope - by_sign.sum()),
-        delta=found.delta * slope,
-        gap=float((found.logit + odds - logit)[0]) * slope,
-    )
+    explanations = []
+    for stay, first in enumerate(waiting.tolist()):
+        h, c = (state["past"][name][stay].astype(np.float64) for name in ("h", "c"))
+        ends = rows[first:, stay]  # (T, 4, F)
+        found = model.gradients.attribute(h, c, ends[:, _BASELINE], ends[:, _ACTUAL])
+        by_sign = np.zeros((HOURS, N_VITAL_SIGNS))
+        by_sign[first:] = _by_sign(found, ends) * slope
+        shown = _Shown(table[stay], last[stay], means[stay], own[stay], then.last_step[stay], then.last_value[stay])
+        explanations.append(
+            Explanation(
+                signs=_signs(by_sign, shown, int(inputs.step[stay])),
+                baseline_risk=float(model.risk(np.array([found.baseline_logit + odds[stay]]))[0]),
+                rest=float(found.contributions.sum() * slope - by_sign.sum()),
+                delta=found.delta * slope,
+                gap=float(found.logit + odds[stay] - logit[stay]) * slope,
+            )
+        )
+    return explanations
 
 
-def _replay(model: StayModel, states: NDArray[np.void], hours: list[StepInput], means: F32) -> tuple[F64, FeatureState]:
-    """Return the network's inputs (T, 4, F) in the hours since the first measurement, and the features after them.
+def _replay(
+    model: StayModel, state: NDArray[np.void], hours: list[StepInput], means: F32
+) -> tuple[F64, NDArray[np.int64], F32]:
+    """Return the network's inputs (HOURS, N, 4, F), the hours before a first measurement (N), the last values (N, 7).
 
-    The four are those of _MEASURED: a vital sign that is not as measured shows `means` (7) wherever it was measured.
+    The four are those of _MEASURED: a vital sign that is not as measured shows `means` (N, 7) wherever it was measured.
     """
-    state = past.before(states["past"], FeatureState.read(states), PAST_HOURS, model.scaling)
-    rows = []
-    for hour in hours:
+    n, ways = len(state), len(_MEASURED)
+    states = np.repeat(state, ways)
+    features = past.before(states["past"], FeatureState.read(states), PAST_HOURS, model.scaling)
+    as_measured, means = np.tile(_MEASURED, (n, 1)), np.repeat(means, ways, axis=0)
+    waiting = np.zeros(n, dtype=np.int64)
+    rows = np.empty((len(hours), n, ways, model.weights.inputs.shape[1]))
+    for place, hour in enumerate(hours):
         fields = StepInput.__dataclass_fields__
-        alike = StepInput(**{name: np.repeat(getattr(hour, name), len(states), axis=0) for name in fields})
+        alike = StepInput(**{name: np.repeat(getattr(hour, name), ways, axis=0) for name in fields})
         values, late = (
-            np.where(_MEASURED | np.isnan(each), each, means).astype(np.float32)
+            np.where(as_measured | np.isnan(each), each, means).astype(np.float32)
             for each in (alike.values, alike.late_values)
         )
-        row = model.network_row(state, replace(alike, values=values, late_values=late))
-        if state.started[0]:
-            rows.append(row)
-    n_inputs = model.weights.inputs.shape[1]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(states), n_inputs), state
+        row = model.network_row(features, replace(alike, values=values, late_values=late))
+        rows[place] = row.reshape(rows.shape[1:])
+        waiting += ~features.started[_ACTUAL::ways]
+    return rows, waiting, np.ascontiguousarray(features.last_value[_ACTUAL::ways])
 
 
 def _by_sign(found: Attribution, rows: F64) -> F64:
@@ -149,31 +162,41 @@ def _by_sign(found: Attribution, rows: F64) -> F64:
 
 
 def _table(hours: list[StepInput]) -> F32:
-    """Return what each hour showed (HOURS, 7), a late value in its own hour."""
-    table = np.concatenate([hour.values for hour in hours])
-    late, now = hours[-1].late_values[0], hours[-1]
-    for sign in np.flatnonzero(~np.isnan(late)).tolist():
-        ago = int(now.step[0] - now.late_steps[0, sign])
-        if 0 < ago < HOURS:
-            table[HOURS - 1 - ago, sign] = late[sign]
+    """Return what each hour showed (N, HOURS, 7), a late value in its own hour."""
+    table = np.stack([hour.values for hour in hours], axis=1)
+    now = hours[-1]
+    ago = now.step[:, None] - now.late_steps
+    within = ~np.isnan(now.late_values) & (ago > 0) & (ago < HOURS)
+    for stay, sign in zip(*np.nonzero(within), strict=True):
+        table[stay, HOURS - 1 - ago[stay, sign], sign] = now.late_values[stay, sign]
     return table
 
 
-def _signs(  # noqa: PLR0917 (all that is known of the vital signs)
-    by_sign: F64, table: F32, means: F32, own: NDArray[np.bool_], then: FeatureState, step: int, last: F32
-) -> tuple[SignReason, ...]:
-    spoken = by_sign.any(axis=0) | ~np.isnan(table).all(axis=0)
+@dataclass(frozen=True)
+class _Shown:
+    """What the vital signs of one stay show: in these hours (HOURS, 7), and by vital sign (7)."""
+
+    table: F32
+    now: F32
+    means: F32
+    own: NDArray[np.bool_]
+    last_step: NDArray[np.int32]  # before these hours
+    last_value: F32
+
+
+def _signs(by_sign: F64, shown: _Shown, step: int) -> tuple[SignReason, ...]:
+    spoken = by_sign.any(axis=0) | ~np.isnan(shown.table).all(axis=0)
     reasons = []
     for sign in np.flatnonzero(spoken).tolist():
-        now = float(last[sign])
-        before = _before(table[:, sign], step, int(then.last_step[0, sign]), float(then.last_value[0, sign]))
+        now = float(shown.now[sign])
+        before = _before(shown.table[:, sign], step, int(shown.last_step[sign]), float(shown.last_value[sign]))
         reasons.append(
             SignReason(
                 sign=sign,
                 by_hour=tuple(by_sign[:, sign].tolist()),
                 now=round(now, 2),
-                reference=round(float(means[sign]), 2),
-                own=bool(own[sign]),
+                reference=round(float(shown.means[sign]), 2),
+                own=bool(shown.own[sign]),
                 change=None if before is None else round(now - before[0], 2),
                 hours=None if before is None else before[1],
             )

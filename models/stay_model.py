@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import past
+from models.attribution import IntegratedGradients
 from models.features import NEVER, PAST_HOURS, STATE_FIELDS, FeatureState, Scaling, clock_features
 from models.lstm import Lstm, Weights
 from models.manifest import Manifest
@@ -38,6 +39,7 @@ class StayModel:
             deviation=np.array([scale.deviation for scale in scales], dtype=np.float32),
         )
         self._lstm = Lstm(weights)
+        self.gradients = IntegratedGradients(weights)
         self._hour_log_odds = np.array(manifest.hour_log_odds) if manifest.hour_log_odds else None
         hidden = (weights.hidden,)
         self.state_dtype = np.dtype(

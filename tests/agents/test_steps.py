@@ -213,7 +213,7 @@ def test_what_is_explained_is_the_provisional_risk() -> None:
     rows = stored(run)
     before = rows.tobytes()
     steps = Steps(MODEL)
-    found = steps.explain(rows, 0)
+    (found,) = steps.explain(rows, np.array([0]))
     assert rows.tobytes() == before
     assert steps.model_seconds > 0
     assert found.sound

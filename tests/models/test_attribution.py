@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.artifact import load_model, untrained_model
-from models.attribution import POINTS, Attribution, integrated_gradients
+from models.attribution import MORE_POINTS, POINTS, Attribution
+from models.attribution import IntegratedGradients as Gradients
 from models.lstm import Weights
 from models.net import StayNet
 
@@ -56,16 +57,16 @@ class FromState(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", ["bedside", "challenge", "untrained"])
-@pytest.mark.parametrize("hours", [1, HOURS])
-def test_contributions_are_those_of_captum(name: str, hours: int) -> None:
+@pytest.mark.parametrize(("hours", "points"), [(1, POINTS), (HOURS, POINTS), (HOURS, MORE_POINTS)])
+def test_contributions_are_those_of_captum(name: str, hours: int, points: int) -> None:
     weights = UNTRAINED.weights if name == "untrained" else load_model(name).weights
     h, c, baseline, inputs = drawn(weights, 1, hours)
     network = FromState(weights, h, c)
     x, x0 = (torch.from_numpy(each[None]) for each in (inputs, baseline))
     expected, delta = IntegratedGradients(network).attribute(
-        x, x0, n_steps=POINTS, method="gausslegendre", return_convergence_delta=True
+        x, x0, n_steps=points, method="gausslegendre", return_convergence_delta=True
     )
-    found = integrated_gradients(weights, h, c, baseline, inputs)
+    found = Gradients(weights).attribute(h, c, baseline, inputs, points)
     assert np.abs(found.contributions - expected[0].numpy()).max() < 1e-7  # Captum's points are float32
     assert found.delta == pytest.approx(float(delta[0]), abs=1e-6)
     assert found.logit == pytest.approx(float(network(x).detach()[0]), abs=1e-10)
@@ -76,32 +77,46 @@ def test_contributions_are_those_of_captum(name: str, hours: int) -> None:
 @given(seed=st.integers(0, 10**6), hours=st.integers(1, HOURS))
 def test_contributions_add_up_to_what_they_explain(seed: int, hours: int) -> None:
     weights = BEDSIDE.weights
-    found = integrated_gradients(weights, *drawn(weights, seed, hours))
-    assert found.contributions.sum() == pytest.approx(found.logit - found.baseline_logit, abs=2e-3)
+    found = Gradients(weights).attribute(*drawn(weights, seed, hours))
+    assert found.contributions.sum() == pytest.approx(found.logit - found.baseline_logit, abs=1e-3)
     assert found.delta == pytest.approx(found.contributions.sum() - found.logit + found.baseline_logit, abs=1e-12)
 
 
 def test_too_few_points_show_in_the_delta() -> None:
     weights = BEDSIDE.weights
-    deltas = [abs(integrated_gradients(weights, *drawn(weights, 1), points=points).delta) for points in (1, 4, 64)]
+    deltas = [abs(Gradients(weights).attribute(*drawn(weights, 1), points=points).delta) for points in (1, 4, 64)]
     assert deltas[0] > 100 * deltas[2]
     assert deltas == sorted(deltas, reverse=True)
+
+
+def test_more_points_are_taken_where_the_delta_calls_for_them() -> None:
+    weights, gradients = BEDSIDE.weights, Gradients(BEDSIDE.weights)
+    taken = []
+    for seed in range(8):
+        h, c, baseline, inputs = drawn(weights, seed)
+        line = h, c, baseline, (inputs if seed < 4 else -6 * np.sign(baseline))
+        few, many, found = (gradients.attribute(*line, points) for points in (POINTS, MORE_POINTS, None))
+        expected = few if abs(few.delta) <= 1e-4 else many
+        assert found.contributions.tobytes() == expected.contributions.tobytes()
+        taken.append(expected is many)
+    assert any(taken)
+    assert not all(taken)
 
 
 def test_an_input_that_is_at_its_baseline_contributes_nothing() -> None:
     weights = UNTRAINED.weights
     h, c, baseline, inputs = drawn(weights, 2)
     inputs[:, ::2] = baseline[:, ::2]
-    found = integrated_gradients(weights, h, c, baseline, inputs)
+    found = Gradients(weights).attribute(h, c, baseline, inputs)
     assert not found.contributions[:, ::2].any()
     assert found.contributions[:, 1::2].all()
-    nothing = integrated_gradients(weights, h, c, baseline, baseline)
+    nothing = Gradients(weights).attribute(h, c, baseline, baseline)
     assert not nothing.contributions.any()
     assert nothing.logit == nothing.baseline_logit
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:
     def once() -> Attribution:
-        return integrated_gradients(UNTRAINED.weights, *drawn(UNTRAINED.weights, 5))
+        return Gradients(UNTRAINED.weights).attribute(*drawn(UNTRAINED.weights, 5))
 
     assert once().contributions.tobytes() == once().contributions.tobytes()

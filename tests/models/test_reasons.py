@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from models.artifact import load_model, untrained_model
 from models.cohort import read_cohort
 from models.features import FeatureState
-from models.reasons import HOURS, Explanation, SignReason, explain
+from models.reasons import HOURS, Explanation, SignReason
+from models.reasons import explain as explain_all
 from models.stay_model import StayModel, StepInput
 from models.summary import summary
 from models.timeline import Timeline
@@ -57,6 +58,11 @@ def lived(model: StayModel, steps: list[StepInput]) -> Moment:
     for step in steps[:-1]:
         state, _ = model.advance(state, step)
     return state, steps[-1]
+
+
+def explain(model: StayModel, state: NDArray[np.void], inputs: StepInput) -> Explanation:
+    (found,) = explain_all(model, state, inputs)
+    return found
 
 
 def log_odds(risk: float) -> float:
@@ -180,7 +186,7 @@ def test_reasons_of_real_stays_add_up(random: object) -> None:
     assert sum(sign.contribution for sign in found.signs) == pytest.approx(moved, abs=0.01)
 
 
-def test_reasons_do_not_depend_on_the_batch_that_the_state_was_made_in() -> None:
+def test_reasons_do_not_depend_on_the_batch() -> None:
     model = untrained_model(seed=3)
     rng = np.random.default_rng(2)
     first = made_up_input(rng, 30, 0)
@@ -189,9 +195,11 @@ def test_reasons_do_not_depend_on_the_batch_that_the_state_was_made_in() -> None
     whole = model.initial(30)
     for step in steps[:-1]:
         whole, _ = model.advance(whole, step)
+    together = explain_all(model, whole, steps[-1])
     for row in (0, 17, 29):
         alone = lived(model, [rows_of(step, np.array([row])) for step in steps])
-        assert explain(model, *alone) == explain(model, whole[row : row + 1], alone[1])
+        assert explain(model, *alone) == explain(model, whole[row : row + 1], alone[1]) == together[row]
+    assert explain_all(model, whole[:0], rows_of(steps[-1], np.arange(0))) == []
 
 
 def test_pressures_and_pulse_share_what_they_make_together() -> None:
