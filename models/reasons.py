@@ -104,7 +104,7 @@ def explain(model: StayModel, state: NDArray[np.void], inputs: StepInput) -> lis
     explanations = []
     for stay, first in enumerate(waiting.tolist()):
         h, c = (state["past"][name][stay].astype(np.float64) for name in ("h", "c"))
-        ends = rows[first:, stay]  # (T, 4, F)
+        ends = np.ascontiguousarray(rows[first:, stay])  # (T, 4, F), laid out the same whatever the batch
         found = model.gradients.attribute(h, c, ends[:, _BASELINE], ends[:, _ACTUAL])
         by_sign = np.zeros((HOURS, N_VITAL_SIGNS))
         by_sign[first:] = _by_sign(found, ends) * slope

@@ -248,6 +248,11 @@ def test_the_first_hour_of_a_stay_has_reasons() -> None:
     assert [sign.sign for sign in one.signs] == [TEMPERATURE]
 
 
+def test_a_stay_of_which_nothing_was_measured_has_no_reasons() -> None:
+    model = load_model("bedside")
+    assert explain(model, model.initial(1), hour(3, np.full(len(NAMES), np.nan))).signs == ()
+
+
 def test_a_late_value_has_its_share() -> None:
     model = load_model("bedside")
     steps = hand_made({}, hours=20)
