@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -92,8 +93,10 @@ def _pack(cohort: Cohort, stays: NDArray[np.int64]) -> PackedSequence:
     return pack_sequence([torch.arange(start, end) for start, end in ends], enforce_sorted=False)
 
 
-def train_textbook(training: Cohort, validation: Cohort) -> tuple[TextbookNet, list[Losses]]:
-    """Return the network with the lowest validation loss, and every epoch's losses."""
+def train_textbook(
+    training: Cohort, validation: Cohort, say: Callable[[str], object] = lambda _: None
+) -> tuple[TextbookNet, list[Losses]]:
+    """Return the network with the lowest validation loss, and every epoch's losses, which `say` is told as well."""
     # prepare
     torch.set_num_threads(1)
     torch.manual_seed(_SEED)
@@ -122,6 +125,7 @@ def train_textbook(training: Cohort, validation: Cohort) -> tuple[TextbookNet, l
             total += float(loss.detach()) * len(rows.data)
         said = _probabilities(net, validation)
         losses.append(Losses(total / training.n_rows, float(_cross_entropy(said, validation).mean())))
+        say(f"epoch {len(losses)}: loss {losses[-1].training:.4f}, validation {losses[-1].validation:.4f}")
         if losses[-1].validation <= min(each.validation for each in losses):
             best = {name: value.clone() for name, value in net.state_dict().items()}
     net.load_state_dict(best)
@@ -177,11 +181,11 @@ class _Judge:
         }
 
 
-def write_textbook(cohort: Cohort, out: Path) -> dict[str, object]:
+def write_textbook(cohort: Cohort, out: Path, say: Callable[[str], object] = lambda _: None) -> dict[str, object]:
     """Train on a cohort with labels, write everything into a folder, and return the figures."""
     parts = split(cohort)
     training, validation, test = (cohort.select(part) for part in (parts.train, parts.validation, parts.test))
-    net, losses = train_textbook(training, validation)
+    net, losses = train_textbook(training, validation, say)
     said = _probabilities(net, validation)
     judged = _Judge(net, best_utility_threshold(said, validation.known_labels, validation.offsets))
     figures = {
@@ -230,7 +234,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("Usage: python -m models.textbook DATA OUT\n")
         return 2
     data, out = map(Path, arguments)
-    figures = write_textbook(read_cohort(data), out)
+    figures = write_textbook(read_cohort(data), out, lambda line: sys.stderr.write(line + "\n"))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures["test"]), indent=1).decode() + "\n")
     return 0
 
