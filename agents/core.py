@@ -35,7 +35,7 @@ from agents.policy import Policy
 from agents.reasons import NOTHING_TOLD, Told, tell
 from agents.record import RecordLayout, Rows
 from agents.rejection import Rejection
-from agents.steps import Steps
+from agents.steps import Provisional, Steps
 from models.stay_model import StayModel
 
 __all__ = ["Core", "LogRecord", "Outcome"]
@@ -203,8 +203,8 @@ class _Chunk:
         """Take over details; they change the risk too, though an alert moves only with the next observation."""
         stays.apply_details(self.rows, row, change)
         if self.rows["last_ms"][row].any():
-            now = self.steps.provisional(self.rows, np.array([row]))
-            self.rows["risk"][row], self.rows["assessable"][row] = now.risk[0], now.assessable[0]
+            index = np.array([row])
+            self._keep(index, self.steps.provisional(self.rows, index))
         self.changed[row] = True
 
     def _end_stay(self, i: int, row: int, ended_ms: int, cause: str) -> None:
@@ -287,8 +287,7 @@ class _Chunk:
         now = self.steps.provisional(rows, index)
         self.out.risks += len(index)
         self.changed[index] = True
-        rows["risk"][index] = now.risk
-        rows["assessable"][index] = now.assessable
+        self._keep(index, now)
         before = rows["alerting"][index].astype(np.bool_)
         moved = episodes.moves(policy, before, now.risk, now.assessable)
         rows["alerting"][index] = moved.alerting(before)
@@ -304,6 +303,12 @@ class _Chunk:
             else:
                 cause = f"risk {risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
                 self._alert(i, row, "resolved", risk, policy.resolve_threshold, cause)
+
+    def _keep(self, index: _Index, now: Provisional) -> None:
+        rows = self.rows
+        rows["risk"][index] = now.risk
+        rows["assessable"][index] = now.assessable
+        rows["doubt"][index], rows["doubt_sign"][index] = now.doubt.reason, now.doubt.sign
 
     # -- outputs
 
@@ -333,7 +338,6 @@ class _Chunk:
                 self.rows,
                 index,
                 risk=risk,
-                assessable=self.rows["assessable"][index].astype(np.bool_),
                 closed=parts,
                 partition=self.partition,
                 ended=ended,

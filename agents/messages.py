@@ -21,6 +21,8 @@ __all__ = [
     "Admission",
     "AlertEvent",
     "ClosedStep",
+    "Doubt",
+    "DoubtReason",
     "Identity",
     "Observation",
     "Reading",
@@ -101,11 +103,24 @@ class ClosedStep(msgspec.Struct, frozen=True, gc=False):
     risk: float
 
 
+DoubtReason = Literal["too_few", "too_old", "unlike"]
+
+
+class Doubt(msgspec.Struct, frozen=True, gc=False):
+    """Why a risk cannot be assessed, and which vital sign to measure; none where no measurement would settle it.
+
+    `too_few` vital signs were ever measured, those there are `too_old`, or they are `unlike` the training data.
+    """
+
+    reason: DoubtReason
+    vital_sign: str | None
+
+
 class RiskScore(msgspec.Struct, frozen=True, gc=False):
     """The latest risk of a patient (risk.scores.v1).
 
     `risk` is provisional, over the open step `step`; `closed` has every step that closed since the score before.
-    `ended` marks the last score of a stay.
+    `ended` marks the last score of a stay. `doubt` is there where `assessable` is false.
     """
 
     patient_id: str
@@ -122,6 +137,7 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
     model: Identity
     source: SourcePosition
     ended: bool = False
+    doubt: Doubt | None = None
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents import episodes
-from agents.messages import AlertEvent, ClosedStep, Identity, Reading, RiskScore, SourcePosition
+from agents.messages import AlertEvent, ClosedStep, Doubt, DoubtReason, Identity, Reading, RiskScore, SourcePosition
 from agents.policy import Policy
 from agents.reasons import Told
 from models import early_warning
+from models.doubt import NO_SIGN, REASONS
 from models.stay_model import StayModel
 from models.vital_signs import NAMES
 
@@ -93,7 +94,6 @@ class Outputs:
         index: NDArray[np.intp],
         *,
         risk: NDArray[np.float64],
-        assessable: NDArray[np.bool_],
         closed: list[list[ClosedStep]],
         partition: int,
         ended: bool,
@@ -108,7 +108,7 @@ class Outputs:
                 step=int(rows["open_step"][row]),
                 risk=float(risk[i]),
                 closed=closed[i],
-                assessable=bool(assessable[i]),
+                assessable=bool(rows["assessable"][row]),
                 ages_minutes={name: reading.age_minutes for name, reading in _readings(rows[row]).items()},
                 news2_partial=partial[i][0],
                 qsofa_partial=partial[i][1],
@@ -116,6 +116,7 @@ class Outputs:
                 model=self._model,
                 source=SourcePosition(partition, int(rows["offset"][row])),
                 ended=ended,
+                doubt=_doubt(rows[row]),
             )
             for i, row in enumerate(index.tolist())
         ]
@@ -130,6 +131,13 @@ class Outputs:
                 strict=True,
             )
         )
+
+
+def _doubt(record: Any) -> Doubt | None:
+    if record["assessable"]:
+        return None
+    sign = int(record["doubt_sign"])
+    return Doubt(cast(DoubtReason, REASONS[record["doubt"]]), None if sign == NO_SIGN else NAMES[sign])
 
 
 def _readings(record: Any) -> dict[str, Reading]:

@@ -34,7 +34,7 @@ __all__ = [
     "version",
 ]
 
-RECORD_SCHEMA = 2
+RECORD_SCHEMA = 3
 SEEN_EVENTS = 8
 RESET_REASONS = (
     "damaged",
@@ -202,6 +202,8 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
         ("unit_type", "i1"),
         ("alerting", "u1"),
         ("assessable", "u1"),
+        ("doubt", "u1"),  # why it cannot be assessed: index of models.doubt.REASONS
+        ("doubt_sign", "i1"),  # the vital sign that would settle it; -1 = none
         ("stay_id", "S80"),
         ("named", "S64"),  # its id in the ADT feed, where the alerts keep an older one
         ("unit", "S64"),

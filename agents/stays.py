@@ -31,6 +31,8 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
     rows["last_ms"][row] = 0
     rows["last_value"][row] = np.nan
     record = rows[row]
+    doubt = model.doubt(rows["state"][index], np.zeros(1, dtype=np.int32), np.full(1, np.nan, dtype=np.float32))
+    record["doubt"], record["doubt_sign"] = doubt.reason[0], doubt.sign[0]
     record["stay_number"] += 1
     record["stay_id"] = record["key"] + b"-%d" % record["stay_number"]
     for name, value in (

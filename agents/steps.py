@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import open_step
+from models.doubt import Doubts
 from models.reasons import Explanation, explain
 from models.stay_model import StayModel, StepInput
 
@@ -32,10 +33,15 @@ class Closed:
 
 @dataclass(frozen=True)
 class Provisional:
-    """The risk over the open step, (N,), and whether enough is known to speak of it."""
+    """The risk over the open step, (N,), and what speaks against it."""
 
     risk: NDArray[np.float64]
-    assessable: NDArray[np.bool_]
+    doubt: Doubts
+
+    @property
+    def assessable(self) -> NDArray[np.bool_]:
+        """Where anything may be decided on the risk (N,)."""
+        return self.doubt.assessable
 
 
 class Steps:
@@ -81,7 +87,8 @@ class Steps:
     def provisional(self, rows: NDArray[Any], index: _Index) -> Provisional:
         """Return the risk of these rows over their open steps; nothing is changed."""
         state, logit = self._advance(rows, index, keep_past=False)
-        return Provisional(self._model.risk(logit), self._model.assessable(state, rows["open_step"][index]))
+        doubt = self._model.doubt(state, rows["open_step"][index], rows["age_years"][index])
+        return Provisional(self._model.risk(logit), doubt)
 
     def explain(self, rows: NDArray[Any], index: _Index) -> list[Explanation]:
         """Return the reasons of the provisional risks of these rows; nothing is changed."""

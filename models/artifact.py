@@ -13,10 +13,22 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from models.doubt import TERMS, problem_of
 from models.lstm import Weights
-from models.manifest import SCHEMA_VERSION, Assessable, Calibration, GoldenStay, Layout, Manifest, Scale, Thresholds
+from models.manifest import (
+    SCHEMA_VERSION,
+    Assessable,
+    Calibration,
+    Doubt,
+    GoldenStay,
+    Layout,
+    Manifest,
+    Scale,
+    Tail,
+    Thresholds,
+)
 from models.stay_model import StayModel, StepInput
-from models.vital_signs import N_VITAL_SIGNS, VITAL_SIGNS
+from models.vital_signs import N_VITAL_SIGNS, NAMES, VITAL_SIGNS
 
 __all__ = [
     "ArtifactError",
@@ -53,6 +65,7 @@ class Description:
     training: dict[str, object]
     metrics: dict[str, object]
     hour_log_odds: tuple[float, ...] = ()  # of a model that sees the clock
+    doubt: Doubt | None = None
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -85,7 +98,7 @@ def load_model(name_or_folder: str) -> StayModel:
         raise ArtifactError(msg)
     model = StayModel(manifest, "sha256:" + hashlib.sha256(encoded).hexdigest(), _weights(folder, data, manifest))
     for golden in manifest.golden:
-        if np.abs(_golden_logits(model, golden) - np.array(golden.logits)).max() > _GOLDEN_TOLERANCE:
+        if not _as_promised(model, golden):
             msg = f"{folder}: the model does not give the results its manifest promises; train or copy it again."
             raise ArtifactError(msg)
     return model
@@ -138,14 +151,27 @@ def untrained_model(seed: int = 0, hidden: int = 64, *, clock: bool = False) -> 
         training={"seed": seed},
         metrics={},
         hour_log_odds=(-5.0, -4.5, -4.0) if clock else (),
+        doubt=_made_up_doubt(),
     )
     return build_model(weights, description)
+
+
+def _made_up_doubt() -> Doubt:
+    """Return a doubt layer of the usual cost that finds only the wildest stays unlike."""
+    return Doubt(
+        alpha=0.02,
+        limit=60.0,
+        centre=(0.0,) * N_VITAL_SIGNS,
+        covariance=tuple(tuple(float(i == j) for j in range(N_VITAL_SIGNS)) for i in range(N_VITAL_SIGNS)),
+        tails={name: Tail((-200.0, 0.0, 200.0), (10.0, 0.0, 10.0)) for name in TERMS},
+        settling=NAMES,
+    )
 
 
 def _build(weights: Weights, description: Description) -> tuple[StayModel, bytes, bytes]:
     """Return the model and the bytes of its manifest and its weights."""
     weights = weights.on_grid()
-    problem = weights.check()
+    problem = weights.check() or (problem_of(description.doubt) if description.doubt else None)
     if problem:
         msg = f"These weights cannot be shipped: {problem}."
         raise ArtifactError(msg)
@@ -162,6 +188,7 @@ def _build(weights: Weights, description: Description) -> tuple[StayModel, bytes
         training=description.training,
         metrics=description.metrics,
         hour_log_odds=description.hour_log_odds,
+        doubt=description.doubt,
     )
     manifest = msgspec.structs.replace(manifest, golden=_golden(StayModel(manifest, "", weights)))
     encoded = manifest.encoded()
@@ -190,6 +217,10 @@ def _manifest(folder: Path, encoded: bytes) -> Manifest:
     expected = Layout.of(manifest.layout.hidden, clock=bool(manifest.hour_log_odds))
     if manifest.layout != expected or set(manifest.scaling) != set(manifest.layout.vital_signs):
         msg = f"{folder}: made for other inputs than this program computes; train it again with this version."
+        raise ArtifactError(msg)
+    problem = problem_of(manifest.doubt) if manifest.doubt else None
+    if problem:
+        msg = f"{folder}: what the manifest says of unlike stays cannot be used: {problem}; copy or train it again."
         raise ArtifactError(msg)
     return manifest
 
@@ -231,8 +262,21 @@ def _golden(model: StayModel) -> tuple[GoldenStay, ...]:
         GoldenStay(values=_rows(full), age_years=71, sex=1, hospital_hours=30, unit_type=2, logits=()),
         GoldenStay(values=_rows(sparse), age_years=44, sex=0, hospital_hours=-2, unit_type=0, logits=()),
     )
+    found = [(stay, *_golden_results(model, stay)) for stay in stays]
     return tuple(
-        msgspec.structs.replace(stay, logits=tuple(_golden_logits(model, stay).round(9).tolist())) for stay in stays
+        msgspec.structs.replace(
+            stay, logits=tuple(logits.round(9).tolist()), strangeness=tuple(strangeness.round(9).tolist())
+        )
+        for stay, logits, strangeness in found
+    )
+
+
+def _as_promised(model: StayModel, stay: GoldenStay) -> bool:
+    logits, strangeness = _golden_results(model, stay)
+    pairs = ((logits, stay.logits), (strangeness, stay.strangeness))
+    return all(
+        len(found) == len(promised) and bool((np.abs(found - np.array(promised)) <= _GOLDEN_TOLERANCE).all())
+        for found, promised in pairs
     )
 
 
@@ -240,11 +284,12 @@ def _rows(values: NDArray[np.floating]) -> tuple[tuple[float | None, ...], ...]:
     return tuple(tuple(None if np.isnan(value) else float(value) for value in row) for row in values)
 
 
-def _golden_logits(model: StayModel, stay: GoldenStay) -> NDArray[np.float64]:
+def _golden_results(model: StayModel, stay: GoldenStay) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the logits and the strangeness (steps each; no strangeness where the artefact cannot tell)."""
     values = np.array(
         [[np.nan if value is None else value for value in row] for row in stay.values], dtype=np.float32
     ).reshape(-1, N_VITAL_SIGNS)
-    logits = np.zeros(len(values))
+    logits, strangeness = np.zeros(len(values)), []
     state = model.initial(1)
     for step in range(len(values)):
         inputs = StepInput(
@@ -259,4 +304,5 @@ def _golden_logits(model: StayModel, stay: GoldenStay) -> NDArray[np.float64]:
         )
         state, logit = model.advance(state, inputs)
         logits[step] = logit[0]
-    return logits
+        strangeness += model.strangeness(state, inputs.step, inputs.age_years).tolist()
+    return logits, np.array(strangeness)

@@ -9,7 +9,18 @@ import msgspec
 from models.features import CLOCK_NAMES, FEATURE_NAMES, INPUT_BOUND
 from models.vital_signs import NAMES
 
-__all__ = ["SCHEMA_VERSION", "Assessable", "Calibration", "GoldenStay", "Layout", "Manifest", "Scale", "Thresholds"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Assessable",
+    "Calibration",
+    "Doubt",
+    "GoldenStay",
+    "Layout",
+    "Manifest",
+    "Scale",
+    "Tail",
+    "Thresholds",
+]
 
 SCHEMA_VERSION = 1
 
@@ -58,6 +69,28 @@ class Assessable(msgspec.Struct, frozen=True):
     within_hours: int = 8
 
 
+class Tail(msgspec.Struct, frozen=True):
+    """How surprising the rare values of one measure are: excess over a threshold in nats at rising values, 0 between.
+
+    Straight lines between the values, and on beyond the first and the last.
+    """
+
+    values: tuple[float, ...]
+    excess: tuple[float, ...]
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """What is like the stays that were learned from, and which measurement would settle a doubt; see `models.doubt`."""
+
+    alpha: float  # at most this share of new stays is ever called unlike, of septic ones too
+    limit: float | None  # a strangeness above it is unlike; None: too few calibration stays to promise anything
+    centre: tuple[float, ...]  # (7) of the medians of twelve hours, as z
+    covariance: tuple[tuple[float, ...], ...]  # (7, 7)
+    tails: dict[str, Tail]  # by the names in `doubt.TERMS`
+    settling: tuple[str, ...]  # all vital signs, the one to be measured first first
+    calibration: dict[str, int | float | None] = {}  # for people: stays, septic ones, and the limit of each alone
+
+
 class GoldenStay(msgspec.Struct, frozen=True):
     """A made-up stay and the logits it must give: recomputed whenever the artefact is loaded."""
 
@@ -67,6 +100,7 @@ class GoldenStay(msgspec.Struct, frozen=True):
     hospital_hours: float
     unit_type: int
     logits: tuple[float, ...]  # (steps)
+    strangeness: tuple[float, ...] = ()  # (steps) where the artefact can tell
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -83,6 +117,7 @@ class Manifest(msgspec.Struct, frozen=True):
     golden: tuple[GoldenStay, ...] = ()
     # Added to the logit, by hour of the stay (the last one also later); empty: the model does not see the clock.
     hour_log_odds: tuple[float, ...] = ()
+    doubt: Doubt | None = None  # without it nothing is called unlike
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     schema_version: int = SCHEMA_VERSION

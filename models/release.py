@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.artifact import Description, build_model, save_model
 from models.calibration import fit_calibration
 from models.cohort import Cohort
+from models.doubt_fit import fit_doubt
 from models.episodes import choose_raise_threshold, episode_starts, episodes_per_day
 from models.evaluation import VIEWS, evaluate, hours_only
 from models.lstm import Weights
@@ -50,12 +51,12 @@ def release(
 ) -> StayModel:
     """Write the artefact and return it.
 
-    The calibration stays give the map from logit to risk; they and the validation stays give the thresholds; the test
-    stays give the figures, with and without parts of the inputs, and their ids are listed in `test-stays.txt`: stays
-    the model may be shown on. Where the split is of one hospital, the stays of each other give figures of their own and
-    are listed as well. `origin` goes into the manifest as is. With `measured`, the figures are taken over from that
-    artefact, which the same recipe made without its test stays: those have since been learned from. `progress` is
-    called with what is being done.
+    The calibration stays give the map from logit to risk; they and the validation stays give the limit beyond which a
+    stay is unlike those that were trained on, and the thresholds; the test stays give the figures, with and without
+    parts of the inputs, and their ids are listed in `test-stays.txt`: stays the model may be shown on. Where the split
+    is of one hospital, the stays of each other give figures of their own and are listed as well. `origin` goes into the
+    manifest as is. With `measured`, the figures are taken over from that artefact, which the same recipe made without
+    its test stays: those have since been learned from. `progress` is called with what is being done.
     """
     say = progress or (lambda _: None)
     say("calibrating")
@@ -74,9 +75,12 @@ def release(
     calibration = cohort.select(parts.calibration)
     fitted = fit_calibration(score_cohort(model, calibration).logit, _labels(calibration))
     description = replace(description, calibration=fitted)
+    say("learning what is unlike")
+    # The validation stays stopped the training, which what is unlike knows nothing of: to it they are new.
+    tuning = cohort.select(parts.calibration | parts.validation)
+    description = replace(description, doubt=fit_doubt(model, cohort.select(parts.train), tuning))
     say("choosing thresholds")
     model = build_model(weights, description)
-    tuning = cohort.select(parts.calibration | parts.validation)
     scored = score_cohort(model, tuning)
     thresholds = _thresholds(scored, tuning, config)
     description = replace(description, thresholds=thresholds)

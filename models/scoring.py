@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cohort import Cohort
+from models.doubt import NO_SIGN, Doubts
 from models.stay_model import StayModel
 from models.timeline import Timeline
 
@@ -23,8 +24,9 @@ class Scored:
 
     logit: NDArray[np.float64]  # before calibration
     risk: NDArray[np.float64]
-    assessable: NDArray[np.bool_]  # enough is known for the risk to mean something
+    assessable: NDArray[np.bool_]  # there is no doubt whether the risk means something
     observed: NDArray[np.bool_]  # the row has at least one usable vital sign that the model sees
+    doubt: Doubts
 
 
 def score_cohort(
@@ -41,7 +43,7 @@ def score_cohort(
     rows that have been scored since the last call.
     """
     logit = np.zeros(cohort.n_rows)
-    assessable = np.zeros(cohort.n_rows, dtype=np.bool_)
+    doubt = Doubts(np.zeros(cohort.n_rows, dtype=np.uint8), np.full(cohort.n_rows, NO_SIGN, dtype=np.int8))
     observed = np.zeros(cohort.n_rows, dtype=np.bool_)
     for hours in Timeline(cohort, vitals=vitals, hide=hide).blocks(_BLOCK):
         state = model.initial(_BLOCK)
@@ -51,8 +53,9 @@ def score_cohort(
             recorded = hour.rows >= 0
             rows = hour.rows[recorded]
             logit[rows] = logits[recorded]
-            assessable[rows] = model.assessable(state, hour.inputs.step)[recorded]
+            found = model.doubt(state, hour.inputs.step, hour.inputs.age_years)
+            doubt.reason[rows], doubt.sign[rows] = found.reason[recorded], found.sign[recorded]
             observed[rows] = ~np.isnan(hour.inputs.values[recorded]).all(axis=1)
             if progress:
                 progress(len(rows))
-    return Scored(logit=logit, risk=model.risk(logit), assessable=assessable, observed=observed)
+    return Scored(logit=logit, risk=model.risk(logit), assessable=doubt.assessable, observed=observed, doubt=doubt)

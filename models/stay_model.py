@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models import past
 from models.attribution import IntegratedGradients
+from models.doubt import DoubtRule, Doubts
 from models.features import NEVER, PAST_HOURS, STATE_FIELDS, FeatureState, Scaling, clock_features
 from models.lstm import Lstm, Weights
 from models.manifest import Manifest
@@ -38,6 +39,7 @@ class StayModel:
             mean=np.array([scale.mean for scale in scales], dtype=np.float32),
             deviation=np.array([scale.deviation for scale in scales], dtype=np.float32),
         )
+        self._doubt = DoubtRule(manifest.assessable, manifest.doubt, self.scaling)
         self._lstm = Lstm(weights)
         self.gradients = IntegratedGradients(weights)
         self._hour_log_odds = np.array(manifest.hour_log_odds) if manifest.hour_log_odds else None
@@ -123,10 +125,21 @@ class StayModel:
         age = np.where(known, step[:, None] - last, 0).astype(np.float32)
         return np.array(state["last_value"], order="C"), np.where(known, age, np.float32(np.nan))
 
-    def assessable(self, state: NDArray[np.void], step: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return whether enough is known at `step` (N) for the risk to mean something, by the manifest's rule."""
-        rule = self.manifest.assessable
-        last = np.ascontiguousarray(state["last_step"])
-        fresh = (last > NEVER) & (step[:, None] - last <= rule.within_hours)
-        enough: NDArray[np.bool_] = fresh.sum(axis=1) >= rule.vital_signs
-        return enough
+    def doubt(self, state: NDArray[np.void], step: NDArray[np.int32], age_years: NDArray[np.float32]) -> Doubts:
+        """Return why the risk after `step` (N) means nothing, if so, and which vital sign would settle it.
+
+        `state` is what `advance` returned for the step; `age_years` (N) is NaN where not known.
+        """
+        return self._doubt.of(state, step, age_years)
+
+    def assessable(
+        self, state: NDArray[np.void], step: NDArray[np.int32], age_years: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Return for which stays (N) there is no such doubt."""
+        return self.doubt(state, step, age_years).assessable
+
+    def strangeness(
+        self, state: NDArray[np.void], step: NDArray[np.int32], age_years: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return how unlike the training stays what is known is, in nats (N); empty where the artefact cannot tell."""
+        return self._doubt.strangeness(state, step, age_years)

@@ -10,10 +10,12 @@ from monitor.card_pictures import PICTURES
 from monitor.evaluation_tables import (
     ALARM_LABELS,
     BASELINE_LABELS,
+    DOUBT_HEADINGS,
     FIGURE_LABELS,
     SPAN_LABELS,
     across_rows,
     amount,
+    doubt_cells,
     figure_text,
 )
 
@@ -77,6 +79,7 @@ def card_text(found: dict[str, Any], manifest: Manifest) -> str:
         *(["## At a hospital it has not seen\n\n" + _across(found)] if found.get("across_hospitals") else []),
         "## Beside baselines\n\n" + _baselines(found),
         "## Alerts\n\n" + _alarms(found),
+        "## Doubt\n\n" + _doubt(found, manifest),
         "## Health, and joining mid-stay\n\n" + _checks(found),
         "## Pictures\n\n"
         + "\n\n".join(f"![{caption}]({PICTURE_FOLDER}/{name}.png)" for name, (caption, *_) in PICTURES.items()),
@@ -92,7 +95,8 @@ def _model(found: dict[str, Any], manifest: Manifest) -> str:
         f"One LSTM with {manifest.layout.hidden} units, fed hour by hour with {len(manifest.layout.features)} causal "
         "features of a stay so far; its whole memory is a record of less than two kilobytes. The risk is calibrated "
         f"on stays apart. It counts as assessable with {rule.vital_signs} vital signs of the last {rule.within_hours} "
-        f"hours. Flags of the official utility are set from a risk of {found['utility_threshold']} on."
+        "hours that are not unlike the training data. Flags of the official utility are set from a risk of "
+        f"{found['utility_threshold']} on."
     )
 
 
@@ -216,6 +220,24 @@ def _alarms(found: dict[str, Any]) -> str:
         "cuts before the onset are left out.\n\n"
         + "\n\n".join(parts)
         + f"\n\n### Other thresholds\n\n{_table(headings, rows)}"
+    )
+
+
+def _doubt(found: dict[str, Any], manifest: Manifest) -> str:
+    fitted, rule = manifest.doubt, manifest.assessable
+    table = _table(DOUBT_HEADINGS, doubt_cells(found["views"]))
+    if fitted is None or fitted.limit is None:
+        return f"This artefact cannot tell which stays are unlike those it learned from.\n\n{table}"
+    counts = fitted.calibration
+    return (
+        f"A risk is not assessed where fewer than {rule.vital_signs} vital signs were ever measured (too few), where "
+        f"fewer are of the last {rule.within_hours} hours (too old), or where what is known is unlike the training "
+        f"data: stranger than a limit of {fitted.limit:.1f} nats, set by split conformal prediction so that at most "
+        f"{fitted.alpha:.0%} of new stays from where the data are from are ever called unlike, and at most that of "
+        f"septic ones: {counts.get('stays')} stays, {counts.get('septic_stays')} of them septic, that were not learned "
+        "from gave it. The promise counts closed hours, and holds on average over such sets of stays, not for a "
+        "hospital apart. Intervals are exact. An alert is lost where its hours were not assessed.\n\n"
+        f"{table}"
     )
 
 

@@ -14,6 +14,8 @@ from agents.policy import Policy
 from models.alarm_figures import AlertCourse, alarm_figures, leads, repeated_alerts
 from models.baselines import cross_fitted, rule_scores
 from models.cohort import Cohort
+from models.doubt import UNLIKE
+from models.doubt_figures import ever_unlike, hours_in_doubt
 from models.evaluation import FIRST_HOURS, judge
 from models.health import cold_start, healthy_cohort, judge_health
 from models.operating_curves import operating_curve
@@ -106,6 +108,7 @@ class Evaluator:
         }
         self.say(f"{title}: alarms")
         found |= self._alarms(scored)
+        found["doubt"] = self._doubt(scored)
         self.say(f"{title}: baselines")
         found["baselines"] = self._baselines(view, scored, drawn=first)
         self.say(f"{title}: health and cold starts")
@@ -150,6 +153,29 @@ class Evaluator:
             found["alarms_at_burden"][span] = [burdens.at(burden) for burden in _BURDENS]
         found["compared"] = self._compared(scored)
         return found
+
+    def _doubt(self, scored: Scored) -> dict[str, Any]:
+        """Return how often the model does not speak, against what it promised, and which alerts that costs."""
+        fitted = self.model.manifest.doubt
+        doubt, shown = scored.doubt, scored.assessable
+        courses = {
+            "alerted": shown,
+            "without_unlike": shown | (doubt.reason == UNLIKE),
+            "without_any_doubt": np.ones_like(shown),
+        }
+        alerted = {
+            name: len(
+                leads(self.cohort, alert_course(self.cohort, replace(scored, assessable=rows), self.policy)).hours
+            )
+            for name, rows in courses.items()
+        }
+        return {
+            "alpha": fitted.alpha if fitted is not None and fitted.limit is not None else None,
+            "ever_unlike": ever_unlike(self.cohort, doubt),
+            "hours": hours_in_doubt(doubt),
+            "septic_stays": int(self.cohort.septic.sum()),
+            "septic_stays_alerted": alerted,
+        }
 
     def _episodes(self, scored: Scored, threshold: float) -> AlertCourse:
         return alert_course(self.cohort, scored, at_threshold(self.policy, threshold))

@@ -12,10 +12,12 @@ from monitor.tables import print_table
 __all__ = [
     "ALARM_LABELS",
     "BASELINE_LABELS",
+    "DOUBT_HEADINGS",
     "FIGURE_LABELS",
     "SPAN_LABELS",
     "across_rows",
     "amount",
+    "doubt_cells",
     "figure_text",
     "print_evaluation",
 ]
@@ -65,6 +67,11 @@ BASELINE_LABELS = {
     "lightgbm_with_clock": "LightGBM with the clock",
 }
 SPAN_LABELS = {"whole_stay": "whole stay", "first_48h": "first 48 h"}
+DOUBT_HEADINGS = (
+    *("inputs", "stays ever called unlike", "promised, at most", "... septic stays", "... by hospital"),
+    *("hours not assessed: too few", "too old", "unlike"),
+    *("septic stays alerted", "... if nothing were unlike", "... if all were assessed"),
+)
 # Few enough for a terminal; the card and the JSON have all.
 _GROUPED = ("auroc_time_adjusted", "auroc_first_48h", "utility", "ece")
 _COMPARED = ("auroc_time_adjusted", "auroc_first_48h", "auroc", "utility")
@@ -141,8 +148,36 @@ def print_evaluation(found: dict[str, Any]) -> None:
         _print_alarms(view)
     _title("Alerts at other thresholds")
     _print_burdens(views)
+    _title("Doubt")
+    print_table(DOUBT_HEADINGS, doubt_cells(views))
     _title("Health and cold starts")
     _print_checks(views)
+
+
+def doubt_cells(views: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each view under DOUBT_HEADINGS."""
+    rows = []
+    for name, view in views.items():
+        doubt = view["doubt"]
+        ever, alerted = doubt["ever_unlike"], doubt["septic_stays_alerted"]
+        hospitals = [
+            f"{each.removeprefix('hospital ')} {figure_text('share', found['share'])}"
+            for each, found in ever.items()
+            if each.startswith("hospital ")
+        ]
+        rows.append(
+            (
+                name.replace("_", " "),
+                figure_text("share", ever["all"]["share"]),
+                amount("share", doubt["alpha"]),
+                figure_text("share", ever["septic"]["share"]),
+                ", ".join(hospitals) or "-",
+                *(f"{doubt['hours'][reason]:.4f}" for reason in ("too_few", "too_old", "unlike")),
+                f"{alerted['alerted']} of {doubt['septic_stays']}",
+                *(str(alerted[each]) for each in ("without_unlike", "without_any_doubt")),
+            )
+        )
+    return rows
 
 
 def _title(text: str) -> None:

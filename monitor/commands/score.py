@@ -12,12 +12,14 @@ from pathlib import Path
 import click
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents.policy import Policy, PolicyError, load_policy, mismatch
 from models.artifact import ArtifactError, load_model
 from models.cohort import Cohort, CohortError, read_cohort
+from models.doubt import REASONS
 from models.scoring import Scored, score_cohort
 from models.stay_model import HIDEABLE, StayModel
 from models.vital_signs import NAMES
@@ -62,7 +64,8 @@ def command(
     FILE is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019, or a folder of its .psv files. The
     output has a row for each of its rows, in the same order: patient_id, row (from 0 within the stay), risk, flag (1
     where the risk reaches the model's utility threshold; it scores a model and must never page a person), assessable
-    (enough is known), alerting (whether the policy's alert is open after the row).
+    (there is no doubt about it), doubt and doubt_vital_sign (why there is, and what to measure; null where there is
+    none), alerting (whether the policy's alert is open after the row).
 
     Example: sepsis-monitor score stays.parquet --out risks.parquet --vitals heart_rate,temperature,respiratory_rate
     """
@@ -92,10 +95,17 @@ def _result(cohort: Cohort, scored: Scored, model: StayModel, policy: Policy) ->
             "risk": scored.risk,
             "flag": (scored.risk >= model.utility_threshold).astype(np.int8),
             "assessable": scored.assessable,
+            "doubt": _named(scored.doubt.reason.astype(np.int64) - 1, REASONS[1:]),
+            "doubt_vital_sign": _named(scored.doubt.sign.astype(np.int64), NAMES),
             "alerting": course.is_open,
         }
     )
     return _Result(table, int(course.raised.sum()))
+
+
+def _named(code: NDArray[np.int64], names: tuple[str, ...]) -> pl.Series:
+    """Return the names that codes (R) stand for, null for one below 0."""
+    return pl.Series(names, dtype=pl.String).gather(pl.Series(code).replace({-1: None}))
 
 
 def _write(table: pl.DataFrame, out: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from models.doubt import REASONS
 from models.stay_model import StayModel, StepInput
 from models.vital_signs import NAMES
 
@@ -62,6 +63,14 @@ class ScalarStay:
     def provisional(self) -> float:
         """Return the risk over the open step."""
         return self._advanced()[1]
+
+    def doubt(self) -> tuple[str, str | None] | None:
+        """Return why the risk over the open step cannot be assessed, and what to measure; None where it can."""
+        state, _ = self._advanced()
+        step, age = np.array([self.step], dtype=np.int32), np.array([self.age_years], dtype=np.float32)
+        found = self.model.doubt(state, step, age)
+        sign = int(found.sign[0])
+        return (REASONS[found.reason[0]], NAMES[sign] if sign >= 0 else None) if found.reason[0] else None
 
     def _close(self) -> None:
         self.state, self.closed[self.step] = self._advanced()

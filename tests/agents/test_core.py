@@ -10,10 +10,12 @@ from msgspec import structs
 
 from agents.core import Core
 from agents.decoding import decode_log_record
-from agents.messages import AlertEvent, SourcePosition
+from agents.messages import AlertEvent, Doubt, SourcePosition
 from agents.outputs import utc
 from agents.record import RecordLayout
 from agents.rejection import Rejection
+from models.manifest import Tail
+from models.stay_model import StayModel
 from tests.agents.logs import (
     BUSY,
     HOUR,
@@ -291,6 +293,40 @@ def test_no_alert_on_too_little() -> None:
     assert [score.assessable for score in run.scores] == [False]
     later = [observation("p", START + MINUTE, temperature=39)]
     assert work_off(numbered(later, first=1), core=new_core(eager), onto=run).transitions() == [("p-1", "raised", 1)]
+
+
+def test_a_score_says_why_it_cannot_be_assessed_and_what_to_measure() -> None:
+    first, second = "heart_rate", "respiratory_rate"  # the order in which this model asks for them
+    log = [
+        admission("p", "admitted", START, age=70),
+        observation("p", START, heart_rate=80),
+        observation("p", START + MINUTE, respiratory_rate=20),
+        observation("p", START + 9 * HOUR, heart_rate=80),
+    ]
+    run = Run()
+    for offset, record in enumerate(log):
+        work_off(numbered([record], first=offset), core=new_core(never_alerting()), onto=run)
+    assert [(score.assessable, score.doubt) for score in run.scores] == [
+        (False, Doubt("too_few", first)),
+        (False, Doubt("too_few", second)),
+        (True, None),
+        (False, Doubt("too_old", second)),
+    ]
+
+
+def test_nothing_is_decided_on_a_stay_that_is_unlike() -> None:
+    doubt = MODEL.manifest.doubt
+    assert doubt is not None
+    cliff = Tail((17.0, 18.0), (1000.0, 0.0))
+    strict = structs.replace(doubt, tails=doubt.tails | {"age": cliff})
+    model = StayModel(structs.replace(MODEL.manifest, doubt=strict), MODEL.digest, MODEL.weights)
+    core = Core(model, between(1e-6, 1e-7), LIMITS)
+    run = work_off(numbered([admission("p", "admitted", START, age=5), observation("p", START, **ILL)]), core=core)
+    assert (run.alerts, run.scores[-1].doubt) == ([], Doubt("unlike", None))
+    corrected = [admission("p", "updated", START + MINUTE, age=50), observation("p", START + 2 * MINUTE, **ILL)]
+    work_off(numbered(corrected, first=2), core=core, onto=run)
+    assert run.transitions() == [("p-1", "raised", 1)]
+    assert run.scores[-1].doubt is None
 
 
 def test_an_open_alert_survives_a_restart_under_a_stricter_policy() -> None:

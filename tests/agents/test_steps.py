@@ -60,6 +60,9 @@ def test_closed_and_provisional_risks_are_those_of_the_plain_rules(data: st.Data
     run = observed(log)
     assert closed_risks(run).get("p", []) == list(stay.closed.items())
     assert run.scores[-1].risk == stay.provisional()
+    said = run.scores[-1].doubt
+    assert (said and (said.reason, said.vital_sign)) == stay.doubt()
+    assert run.scores[-1].assessable == (said is None)
     assert run.reasons == ["too_late"] * stay.refused
 
 

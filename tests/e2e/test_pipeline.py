@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,8 +13,9 @@ from click.testing import CliRunner
 
 from models.artifact import load_model
 from models.cohort import Cohort
+from models.doubt import NO_SIGN, REASONS
 from models.scoring import score_cohort
-from models.vital_signs import VITAL_SIGNS
+from models.vital_signs import NAMES, VITAL_SIGNS
 from monitor.cli import main
 from monitor.replay import ReplayOptions, ReplayStream
 from tests.e2e.ward import closed_risks, open_ward, real_stays
@@ -28,6 +30,22 @@ def offline_risks(cohort: Cohort) -> dict[tuple[str, int], float]:
     return {
         (f"{cohort.patient_ids[stay[row]]}-1", int(cohort.steps[row])): float(risk[row]) for row in range(cohort.n_rows)
     }
+
+
+def doubts_differ(scores: list[dict[str, Any]], cohort: Cohort) -> list[tuple[str, int]]:
+    """Return the stays and steps whose published doubt is not the one that `score` gives for the row."""
+    doubt, stay = score_cohort(load_model("bedside"), cohort).doubt, cohort.stay_of_row
+    row_of = {(f"{cohort.patient_ids[stay[row]]}-1", int(cohort.steps[row])): row for row in range(cohort.n_rows)}
+    differing = []
+    for score in scores:
+        row = row_of.get((score["stay_id"], score["step"]))
+        if row is None or score["ended"] or not score["ages_minutes"]:
+            continue
+        reason, sign = int(doubt.reason[row]), int(doubt.sign[row])
+        offline = {"reason": REASONS[reason], "vital_sign": None if sign == NO_SIGN else NAMES[sign]}
+        if (score["assessable"], score["doubt"]) != (not reason, offline if reason else None):
+            differing.append((score["stay_id"], score["step"]))
+    return differing
 
 
 def to_frame(cohort: Cohort) -> pl.DataFrame:
@@ -66,13 +84,15 @@ def stream(bootstrap: str, folder: Path, cohort: Cohort, options: ReplayOptions)
         ward.wait_ready()
         summary = ward.replay(ReplayStream(cohort, options, datetime.now(UTC)))
         ward.drain()
-        closed = closed_risks(ward.values(ward.topics.scores))
+        scores = ward.values(ward.topics.scores)
+        closed = closed_risks(scores)
         expected = offline_risks(cohort)
         assert expected.keys() <= closed.keys()
         assert max(abs(closed[step] - risk) for step, risk in expected.items()) <= _TOLERANCE
         first = {f"{cohort.patient_ids[i]}-1": int(cohort.steps[row]) for i, row in enumerate(cohort.offsets[:-1])}
         assert all(step < first[stay] for stay, step in closed.keys() - expected.keys())  # hours before the first row
         if not options.split:  # one observation an hour, as `score` sees it
+            assert doubts_differ(scores, cohort) == []
             events = ward.values(ward.topics.alert_events)
             raised = Counter(event["stay_id"] for event in events if event["transition"] == "raised")
             assert raised == offline_alerts(cohort, folder)

@@ -34,6 +34,7 @@ def saved(folder: Path, seed: int = 1) -> StayModel:
         assessable=Assessable(),
         training={"seed": seed},
         metrics={},
+        doubt=model.manifest.doubt,
     )
     return save_model(folder, model.weights, description)
 
@@ -136,6 +137,11 @@ def test_one_flipped_bit_is_noticed(tmp_path: Path) -> None:
         (lambda m: m.update(schema_version=2), "schema 2"),
         (lambda m: m.pop("calibration"), "calibration"),
         (lambda m: m.update(thresholds="high"), "thresholds"),
+        (lambda m: m.update(doubt="none"), "doubt"),
+        (lambda m: m["doubt"]["tails"].pop("age"), "unlike stays cannot be used: the tails"),
+        (lambda m: m["doubt"].update(limit=-1), "the limit"),
+        (lambda m: m["doubt"]["centre"].__setitem__(0, 2.0), "does not give the results"),
+        (lambda m: m.pop("doubt"), "does not give the results"),
     ],
 )
 def test_a_foreign_layout_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:

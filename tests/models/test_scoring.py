@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_stream_step_by_step(model: StayModel) -> None:
             state, logit = model.advance(state, inputs)
             assert scored.logit[row] == logit[0]
             assert scored.risk[row] == model.risk(logit)[0]
-            assert scored.assessable[row] == model.assessable(state, inputs.step)[0]
+            assert scored.assessable[row] == model.assessable(state, inputs.step, inputs.age_years)[0]
             assert scored.observed[row] == bool((~np.isnan(values[row])).any())
 
 

@@ -218,7 +218,8 @@ def test_assessable_needs_enough_that_is_fresh(model: StayModel, hours_ago: int,
     names = ("heart_rate", "temperature")[:known]
     steps = [measured(0, **dict.fromkeys(names, 38.0)), *(nothing(1, step) for step in range(1, hours_ago + 1))]
     state, _ = run(model, steps)
-    assert model.assessable(state, np.array([hours_ago], dtype=np.int32)).tolist() == [expected]
+    age = np.array([70], dtype=np.float32)
+    assert model.assessable(state, np.array([hours_ago], dtype=np.int32), age).tolist() == [expected]
 
 
 def test_masked_inputs_are_those_of_a_ward_that_never_had_them(model: StayModel) -> None:

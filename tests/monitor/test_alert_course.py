@@ -9,6 +9,7 @@ import pytest
 
 from agents.policy import Policy, load_policy
 from models.artifact import Description, build_model, load_model, untrained_model
+from models.doubt import Doubts
 from models.episodes import episode_starts
 from models.scoring import Scored
 from monitor.alert_course import alert_course, at_threshold, policy_for, threshold_for
@@ -20,7 +21,9 @@ POLICY = Policy("test", "1", "sha256:0", 0.5, 0.3)
 def test_episodes_are_those_that_thresholds_are_chosen_by() -> None:
     cohort, rng = made_up_cohort(1), np.random.default_rng(0)
     n = cohort.n_rows
-    scored = Scored(np.zeros(n), np.round(rng.random(n), 2), rng.random(n) < 0.9, rng.random(n) < 0.9)
+    assessable = rng.random(n) < 0.9
+    doubt = Doubts((~assessable).astype(np.uint8), np.full(n, -1, dtype=np.int8))
+    scored = Scored(np.zeros(n), np.round(rng.random(n), 2), assessable, rng.random(n) < 0.9, doubt)
     found = alert_course(cohort, scored, POLICY)
     decides = scored.observed & scored.assessable
     starts = episode_starts(scored.risk, decides, cohort.offsets, raise_threshold=0.5, resolve_threshold=0.3)

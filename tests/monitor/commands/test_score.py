@@ -17,7 +17,9 @@ from agents.episodes import moves
 from agents.policy import load_policy
 from models.artifact import load_model
 from models.cohort import read_cohort
+from models.doubt import NO_SIGN, REASONS
 from models.scoring import score_cohort
+from models.vital_signs import NAMES
 from monitor.cli import main
 
 DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
@@ -42,13 +44,19 @@ def policy_file(folder: Path, raise_at: float, resolve_at: float) -> Path:
 def test_every_row_has_its_result_in_the_order_of_the_file(tmp_path: Path) -> None:
     table = score(tmp_path / "out.parquet")
     source = pl.read_parquet(DEMO)
-    assert table.columns == ["patient_id", "row", "risk", "flag", "assessable", "alerting"]
+    assert table.columns == [
+        *("patient_id", "row", "risk", "flag"),
+        *("assessable", "doubt", "doubt_vital_sign", "alerting"),
+    ]
     assert table["patient_id"].equals(source["patient_id"])
     expected = source.select(row=pl.int_range(pl.len(), dtype=pl.Int32).over("patient_id"))["row"]
     assert table["row"].equals(expected)
     scored = score_cohort(load_model("bedside"), read_cohort(DEMO))
     assert np.array_equal(table["risk"].to_numpy(), scored.risk)
     assert np.array_equal(table["assessable"].to_numpy(), scored.assessable)
+    assert table["doubt"].to_list() == [REASONS[code] if code else None for code in scored.doubt.reason]
+    named = [None if sign == NO_SIGN else NAMES[sign] for sign in scored.doubt.sign.tolist()]
+    assert table["doubt_vital_sign"].to_list() == named
     flagged = scored.risk >= load_model("bedside").utility_threshold
     assert np.array_equal(table["flag"].to_numpy(), flagged)
 
