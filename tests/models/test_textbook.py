@@ -78,3 +78,14 @@ def test_it_has_two_layers_of_fifty_and_stops_when_validation_gets_worse(monkeyp
     again, repeated = train_textbook(noise, made_up_cohort(2, stays=60, longest=8))
     assert repeated == losses
     assert all(torch.equal(one, two) for one, two in zip(trained.parameters(), again.parameters(), strict=True))
+
+
+def test_the_shipped_figures_are_those_of_the_document() -> None:
+    root = Path(textbook.__file__).parents[1]
+    folder = root / "models" / "artifacts" / "textbook"
+    figures = json.loads((folder / "figures.json").read_text())
+    document = (root / "docs" / "model-development.md").read_text()
+    for name in ("loss", "accuracy", "accuracy_of_always_no", "auroc", "auprc", "auroc_time_adjusted", "utility"):
+        found = figures["test"][name]
+        assert f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}) |" in document
+    assert Textbook(folder).knows("all")
