@@ -95,6 +95,21 @@ class Cohort:
             unit_type=self.unit_type[keep],
         )
 
+    def followed_by(self, other: Cohort) -> Cohort:
+        """Return these stays and those of another cohort behind them, both labelled."""
+        return Cohort(
+            patient_ids=self.patient_ids + other.patient_ids,
+            hospitals=self.hospitals + other.hospitals,
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            values=np.concatenate([self.values, other.values]),
+            steps=np.concatenate([self.steps, other.steps]),
+            labels=np.concatenate([self.known_labels, other.known_labels]),
+            age_years=np.concatenate([self.age_years, other.age_years]),
+            sex=np.concatenate([self.sex, other.sex]),
+            hospital_hours=np.concatenate([self.hospital_hours, other.hospital_hours]),
+            unit_type=np.concatenate([self.unit_type, other.unit_type]),
+        )
+
 
 def read_cohort(path: Path) -> Cohort:
     """Read a .parquet file, or a folder of the challenge's .psv files (one a stay), in the order they stand.

@@ -4,6 +4,10 @@ The loss is the cross-entropy of logit + log(P_h / N_h), where P_h and N_h count
 rows of the hour, and rows weigh N_h. The hour's own odds are then explained by the offset, which is dropped at run
 time: what is left for the network is what tells patients of the same hour apart, and it has nothing to gain from
 counting hours (septic records of this data set are longer than others, an artefact of how it was cut).
+
+With `order_weight`, rows of the same hour are compared in pairs, too, drawn at random: by how much the target of one
+exceeds the other's, the logits should differ (Burges et al., Learning to rank using gradient descent, ICML 2005). The
+cross-entropy of rare events hardly minds the order of low risks; the pairs mind it everywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from models.training_config import TrainingConfig
 
 __all__ = ["Learner", "Targets", "logits_of"]
 
+_LEAST_LABEL = 1e-5  # where pairs are compared, labels lie this far from 0 and 1
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -32,6 +38,7 @@ class Targets:
     label: NDArray[np.float32]  # 0 to 1
     offset: NDArray[np.float32]  # the hour's log-odds
     weight: NDArray[np.float32]
+    hour: NDArray[np.int32]  # of the stay
 
 
 class Learner:
@@ -45,6 +52,7 @@ class Learner:
         torch.manual_seed(seed)
         self._config = config
         self._updates = updates
+        self._seed = seed
         self._processes = processes or Processes()
         device = self._processes.device
         self.net = StayNet(n_inputs, config.hidden, config.input_dropout, config.output_dropout).to(device)
@@ -58,37 +66,49 @@ class Learner:
     def update(self, number: int, sequences: Sequences, targets: Targets, chosen: NDArray[np.int64]) -> float:
         """Learn from the chosen sequences (indices), one group of stays, as update `number`; return their loss.
 
-        Of several processes, each takes its share of them and returns its part of the loss.
+        Of several processes, each takes its share of them, pairs its own rows only, and returns its part of the loss.
         """
         total_weight = float(
             sum(targets.weight[part.rows[part.rows >= 0]].sum() for part in batches(sequences, chosen))
         )
         parts = list(batches(sequences, self._processes.share(sequences, chosen)))
+        pairing = np.random.default_rng([self._seed, number])
         loss_of_group = 0.0
         self.net.train()
         self._optimiser.zero_grad()
         for batch in parts:
             is_last = batch is parts[-1]
             with nullcontext() if is_last else self._processes.apart(self._shared):
-                loss = self._loss(batch, sequences, targets) / total_weight
+                loss = self._loss(batch, sequences, targets, pairing) / total_weight
                 # backward; the mean of all processes' gradients, times their number, is that of the whole group
                 (loss * self._processes.count).backward()  # type: ignore[no-untyped-call]
             loss_of_group += float(loss.detach())
         self._step(number)
         return loss_of_group
 
-    def _loss(self, batch: Batch, sequences: Sequences, targets: Targets) -> torch.Tensor:
-        """Return the weighted sum of the cross-entropies of a batch's rows."""
+    def _loss(self, batch: Batch, sequences: Sequences, targets: Targets, pairing: np.random.Generator) -> torch.Tensor:
+        """Return the weighted sum of the cross-entropies of a batch's rows, and of pairs of them."""
         device, inside = self._processes.device, batch.rows >= 0  # (B, T)
         # forward; behind a sequence's end stands some row, which weighs nothing
         x = torch.from_numpy(sequences.x[batch.rows]).to(device)  # (B, T, F)
         logits = self._shared(x)[torch.from_numpy(inside).to(device)]  # (rows)
         # loss
+        at = batch.rows[inside]
         label, offset, weight = (
-            torch.from_numpy(each[batch.rows[inside]]).to(device)
-            for each in (targets.label, targets.offset, targets.weight)
+            torch.from_numpy(each[at]).to(device) for each in (targets.label, targets.offset, targets.weight)
         )
-        return nn.functional.binary_cross_entropy_with_logits(logits + offset, label, weight=weight, reduction="sum")
+        loss = nn.functional.binary_cross_entropy_with_logits(logits + offset, label, weight=weight, reduction="sum")
+        if self._config.order_weight == 0:
+            return loss
+        one, two = (torch.from_numpy(each).to(device) for each in _pairs(targets.hour[at], pairing))
+        wanted = torch.logit(label, eps=_LEAST_LABEL) - offset
+        order = nn.functional.binary_cross_entropy_with_logits(
+            logits[one] - logits[two],
+            torch.sigmoid(wanted[one] - wanted[two]),
+            weight=(weight[one] * weight[two]).sqrt(),
+            reduction="sum",
+        )
+        return loss + self._config.order_weight * order
 
     def _step(self, number: int) -> None:
         rate = self._config.learning_rate * _one_cycle(number / self._updates)
@@ -118,6 +138,13 @@ class Learner:
             index, what = name.split(".", 1)
             state.setdefault(int(index), {})[what] = value
         self._optimiser.load_state_dict({"state": state, "param_groups": self._optimiser.state_dict()["param_groups"]})
+
+
+def _pairs(hour: NDArray[np.int32], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices (P each) of rows (R) of the same hour to compare, about as many pairs as rows."""
+    shuffled = np.lexsort((rng.random(len(hour)), hour))
+    same = hour[shuffled[:-1]] == hour[shuffled[1:]]
+    return shuffled[:-1][same], shuffled[1:][same]
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

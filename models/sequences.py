@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.cohort import Cohort
 from models.features import FEATURE_NAMES, FeatureState, Scaling, clock_features
+from models.healthy_stays import healthy_stays
 from models.manifest import Scale
 from models.timeline import Timeline
 from models.training_config import TrainingConfig
@@ -29,6 +30,7 @@ __all__ = [
     "feature_sequences",
     "measure_scales",
     "scaling_of",
+    "with_healthy",
 ]
 
 _BLOCK = 1024
@@ -55,7 +57,7 @@ class Shown:
 
     cohort: Cohort
     stay_weights: NDArray[np.float32]  # (S)
-    rows: NDArray[np.int64]  # (R) the row of the training cohort that each row is
+    rows: NDArray[np.int64]  # (R) the row of the training cohort that each row is; -1: of a made-up stay
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,17 @@ def epoch_cohort(cohort: Cohort, config: TrainingConfig, rng: np.random.Generato
         sex=np.where(rng.random(n) < config.hide_sex_share, nan, chosen.sex),
     )
     return Shown(hidden, weights, np.flatnonzero(np.repeat(shown, cohort.lengths))[kept])
+
+
+def with_healthy(shown: Shown, config: TrainingConfig, rng: np.random.Generator) -> Shown:
+    """Return the stays of an epoch with made-up healthy ones behind them, as many as the configuration says."""
+    count = round(config.healthy_share * shown.cohort.n_stays)
+    healthy = healthy_stays(count, rng)
+    return Shown(
+        cohort=shown.cohort.followed_by(healthy),
+        stay_weights=np.concatenate([shown.stay_weights, np.full(count, config.healthy_weight, dtype=np.float32)]),
+        rows=np.concatenate([shown.rows, np.full(healthy.n_rows, -1, dtype=np.int64)]),
+    )
 
 
 def _random_starts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.checkpoint import Checkpoint, Epoch, read_checkpoint, write_checkpoint
 from models.cohort import Cohort
+from models.features import CLOCK_NAMES, FEATURE_NAMES
 from models.laboratory import Laboratory
 from models.learner import Learner, Targets, logits_of
 from models.lstm import Weights
@@ -28,16 +30,17 @@ from models.sequences import (
     feature_sequences,
     measure_scales,
     scaling_of,
+    with_healthy,
 )
 from models.teacher import Teacher
 from models.training_config import TrainingConfig
 from models.tutor import Tutor
 
-__all__ = ["Epoch", "Trained", "teacher_file", "train", "tutor_file"]
+__all__ = ["THREE", "Epoch", "Run", "Trained", "teacher_file", "train", "tutor_file"]
 
 _TUTOR_SEED = 2000  # apart from the seeds of epochs and teacher
 
-_THREE = frozenset({"heart_rate", "respiratory_rate", "temperature"})
+THREE = frozenset({"heart_rate", "respiratory_rate", "temperature"})
 _Progress = Callable[[int, int, str], None] | None
 
 
@@ -66,14 +69,13 @@ def train(
     `laboratory` are the training rows' values for the teacher; without them the labels alone are learned from. With
     `checkpoint`, every epoch is written there (and what the teacher says beside it), and a run that was interrupted
     goes on after its last whole epoch, to the weights it would have had. `progress` is called with updates done,
-    updates in all, and a word. With `processes`, all of them call this alike and get the same; without dropout that is,
-    but for rounding, what one process alone gets. The first one alone writes and shows progress.
+    updates in all, and a word. With `processes`, all of them call this alike and get the same; without dropout and
+    pairs that is, but for rounding, what one process alone gets. The first one alone writes and shows progress.
 
     Raises CheckpointError where a file is of another run, TeacherError where LightGBM is missing, ProcessesError where
     an update has too few stays for all processes.
     """
-    processes = processes or Processes()
-    run = _Run(training, validation, config, laboratory, processes)
+    run = Run(training, validation, config, laboratory, processes)
     if checkpoint is not None and checkpoint.exists():
         run.resume(read_checkpoint(checkpoint, run.identity))
     if not run.finished and laboratory is not None and config.teacher_share > 0:
@@ -82,7 +84,7 @@ def train(
         run.find_tutor(None if checkpoint is None else tutor_file(checkpoint), progress)
     while not run.finished:
         run.epoch(progress)
-        if checkpoint is not None and processes.is_first:
+        if checkpoint is not None and run.processes.is_first:
             write_checkpoint(checkpoint, run.checkpoint())
     return run.result()
 
@@ -97,7 +99,7 @@ def tutor_file(checkpoint: Path) -> Path:
     return checkpoint.with_name("tutor-" + checkpoint.name)
 
 
-class _Run:
+class Run:
     """One training run: what it learns from, the network, and how far it has come."""
 
     def __init__(
@@ -106,26 +108,32 @@ class _Run:
         validation: Cohort,
         config: TrainingConfig,
         laboratory: Laboratory | None,
-        processes: Processes,
+        processes: Processes | None = None,
     ) -> None:
         self.config = config
-        self.processes = processes
+        self.processes = processes or Processes()
         self.training = training
         self.validation = validation
         self.scales = measure_scales(training)
         self.scaling = scaling_of(self.scales)
         self.odds = HourOdds(training, config)
         self.labels = _labels(training).astype(np.float32)  # (R) what is learned, softened by a teacher
-        self.views = [
-            feature_sequences(validation, self.scaling, vitals=view, clock=config.clock) for view in (None, _THREE)
-        ]
         self.identity = _identity(training, validation, config, laboratory)
         shown = int(training.septic.sum() + config.negative_share * (~training.septic).sum())
-        self.updates = max(shown // config.group_size, 1)  # an epoch
-        self.learner = Learner(self.views[0].x.shape[1], config, self.updates * config.epochs, config.seed, processes)
+        self.updates = max(int(shown * (1 + config.healthy_share)) // config.group_size, 1)  # an epoch
+        n_inputs = len(FEATURE_NAMES) + (len(CLOCK_NAMES) if config.clock else 0)
+        self.learner = Learner(n_inputs, config, self.updates * config.epochs, config.seed, self.processes)
         self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
         self.history: list[Epoch] = []
         self.tutor: Tutor | None = None
+
+    @cached_property
+    def views(self) -> tuple[Sequences, ...]:
+        """The validation stays with all vital signs, and with three."""
+        return tuple(
+            feature_sequences(self.validation, self.scaling, vitals=view, clock=self.config.clock)
+            for view in (None, THREE)
+        )
 
     @property
     def finished(self) -> bool:
@@ -154,8 +162,9 @@ class _Run:
 
     def _find_tutor(self, cache: Path | None, progress: _Progress) -> torch.Tensor:
         """Return a tutor of several views of the training stays, as bytes."""
+        identity = _identity_of_tutor(self.training, self.config, self.labels)
         if cache is not None and cache.exists():
-            return read_checkpoint(cache, self.identity).tensors["tutor"]
+            return read_checkpoint(cache, identity).tensors["tutor"]
         views = [
             self._show(np.random.default_rng([self.config.seed, _TUTOR_SEED, view]))
             for view in range(self.config.tutor_views)
@@ -163,27 +172,35 @@ class _Run:
         x = np.concatenate([sequences.x for _, sequences, _ in views])
         said = [targets for _, _, targets in views]
         targets = Targets(
-            *(np.concatenate([getattr(each, part) for each in said]) for part in ("label", "offset", "weight"))
+            *(np.concatenate([getattr(each, part) for each in said]) for part in ("label", "offset", "weight", "hour"))
         )
         tutor = Tutor.learn(x, targets, self.config, progress or (lambda *_: None)).to_tensor()
         if cache is not None:
-            write_checkpoint(cache, Checkpoint(self.identity, (), {"tutor": tutor}))
+            write_checkpoint(cache, Checkpoint(identity, (), {"tutor": tutor}))
         return tutor
 
-    def _show(self, rng: np.random.Generator) -> tuple[Shown, Sequences, Targets]:
-        """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row."""
+    def _show(self, rng: np.random.Generator, *, healthy: bool = False) -> tuple[Shown, Sequences, Targets]:
+        """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row.
+
+        With `healthy`, made-up stays stand behind them: a small share of the hour's odds is to be said of those,
+        whatever teacher and tutor would say.
+        """
         shown = epoch_cohort(self.training, self.config, rng)
+        if healthy:
+            shown = with_healthy(shown, self.config, rng)
         sequences = feature_sequences(shown.cohort, self.scaling, clock=self.config.clock)
         offset, hour_weight = self.odds.of(shown.cohort.steps)
         weight = np.repeat(shown.stay_weights, shown.cohort.lengths)
         if not self.config.clock:
             weight = weight * hour_weight
-        label = self.labels[shown.rows]
+        real = shown.rows >= 0
+        healthy = 1 / (1 + np.exp(-(np.float32(np.log(self.config.healthy_odds)) + offset)))
+        label = np.where(real, self.labels[shown.rows], healthy)
         if self.tutor is not None:
-            share = self._tutor_share(shown.cohort)
+            share = np.where(real, self._tutor_share(shown.cohort), np.float32(0))
             said = 1 / (1 + np.exp(-(self.tutor.logits(sequences.x) + offset)))
             label = (1 - share) * label + share * said
-        return shown, sequences, Targets(label, offset, weight)
+        return shown, sequences, Targets(label, offset, weight, shown.cohort.steps)
 
     def _tutor_share(self, cohort: Cohort) -> NDArray[np.float32]:
         """Return the tutor's share in what is learned of each row (R)."""
@@ -192,12 +209,19 @@ class _Run:
         return np.repeat(share, cohort.lengths).astype(np.float32)
 
     def epoch(self, progress: _Progress) -> None:
-        """Show the epoch's stays once, in groups; then see how the averaged weights do on the validation stays."""
+        """Learn for an epoch; then see how the averaged weights do on the validation stays."""
+        loss = self.learn(len(self.history), progress)
+        found = self.processes.from_first(lambda: torch.tensor(self._validations(), dtype=torch.float64))
+        self.history.append(Epoch(loss, *found.tolist()))
+        if self.history[-1].score >= max(epoch.score for epoch in self.history):
+            self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
+
+    def learn(self, number: int, progress: _Progress = None) -> float:
+        """Show the stays of an epoch (numbered from 0) once, in groups; return the mean loss."""
         # prepare
-        number = len(self.history)
         rng = np.random.default_rng([self.config.seed, number])  # an epoch's draws do not depend on those before it
         torch.manual_seed(int(rng.integers(2**31)) + self.processes.rank)  # dropout
-        shown, sequences, targets = self._show(rng)
+        shown, sequences, targets = self._show(rng, healthy=True)
         group = (rng.permutation(shown.cohort.n_stays) % self.updates)[sequences.stays]
         # learn
         losses = []
@@ -206,12 +230,7 @@ class _Run:
             losses.append(self.learner.update(done, sequences, targets, np.flatnonzero(group == update)))
             if progress and self.processes.is_first:
                 progress(done + 1, self.config.epochs * self.updates, f"epoch {number + 1}/{self.config.epochs}")
-        # validate
-        loss = self.processes.sum(float(np.mean(losses)))
-        found = self.processes.from_first(lambda: torch.tensor(self._validations(), dtype=torch.float64))
-        self.history.append(Epoch(loss, *found.tolist()))
-        if self.history[-1].score >= max(epoch.score for epoch in self.history):
-            self.best = {name: value.clone() for name, value in self.learner.average.state_dict().items()}
+        return self.processes.sum(float(np.mean(losses)))
 
     def _validations(self) -> list[float]:
         """Return the AUROC of both views."""
@@ -257,6 +276,21 @@ def _identity_of_teacher(training: Cohort, config: TrainingConfig, laboratory: L
     settings = {name: value for name, value in msgspec.to_builtins(config).items() if name.startswith("teacher_")}
     settings |= {"teacher_share": None, "seed": config.seed}
     return _digest(msgspec.json.encode(settings), (training,), laboratory)
+
+
+def _identity_of_tutor(training: Cohort, config: TrainingConfig, labels: NDArray[np.float32]) -> str:
+    """Return a digest of what a tutor depends on: what is shown to it, what is said of that, and its own settings."""
+    others = ("healthy_", "order_", "alert_", "teacher_", "resolve_", "tutor_share")
+    network = {
+        *("hidden", "input_dropout", "output_dropout", "epochs", "patience", "learning_rate", "weight_decay"),
+        *("clip_norm", "averaging", "group_size"),
+    }
+    settings = {
+        name: value
+        for name, value in msgspec.to_builtins(config).items()
+        if name not in network and not name.startswith(others)
+    }
+    return _digest(msgspec.json.encode(settings) + labels.tobytes(), (training,), None)
 
 
 def _digest(settings: bytes, cohorts: tuple[Cohort, ...], laboratory: Laboratory | None) -> str:

@@ -44,6 +44,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hide_admission_share: _Share
     hide_age_share: _Share
     hide_sex_share: _Share
+    healthy_share: _Share
+    healthy_weight: _Positive
+    healthy_odds: _Positive
+    order_weight: Annotated[float, msgspec.Meta(ge=0)]
     hour_smoothing: _Count
     hour_pooling: _Count
     teacher_share: _Share

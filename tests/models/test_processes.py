@@ -28,7 +28,7 @@ def taught(processes: Processes, checkpoint: Path | None = None) -> Trained:
     """Train with a teacher's and a tutor's help."""
     config = msgspec.structs.replace(
         CONFIG,
-        **{"epochs": 2, "teacher_folds": 2, "teacher_trees": 5, "teacher_leaf_rows": 20},
+        **{"epochs": 2, "order_weight": 0.0, "teacher_folds": 2, "teacher_trees": 5, "teacher_leaf_rows": 20},
         **{"tutor_share": 0.5, "tutor_views": 1, "tutor_trees": 5, "tutor_leaf_rows": 20},
     )
     training, validation = made_up_cohort(0, 150, longest=30, signal=25.0), made_up_cohort(1, 60, longest=30)

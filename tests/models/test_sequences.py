@@ -16,6 +16,7 @@ from models.sequences import (
     feature_sequences,
     measure_scales,
     scaling_of,
+    with_healthy,
 )
 from models.training_config import TrainingConfig, load_training_config
 from models.vital_signs import NAMES
@@ -170,3 +171,18 @@ def test_scales_are_of_plausible_values_only() -> None:
     scales = measure_scales(replace(cohort, values=values))
     assert 40 < scales["heart_rate"].mean < 120
     assert scales["heart_rate"].deviation > 1
+
+
+def test_made_up_healthy_stays_stand_behind_the_real_ones() -> None:
+    real = epoch_cohort(made_up_cohort(0, stays=200), NOTHING_HIDDEN, np.random.default_rng(0))
+    config = msgspec.structs.replace(CONFIG, healthy_share=0.1, healthy_weight=3.0)
+    both = with_healthy(real, config, np.random.default_rng(1))
+    assert both.cohort.n_stays == 220
+    assert both.cohort.select(np.arange(220) < 200).patient_ids == real.cohort.patient_ids
+    made_up = both.rows < 0
+    assert np.array_equal(both.rows[~made_up], real.rows)
+    assert np.array_equal(both.cohort.values[~made_up], real.cohort.values, equal_nan=True)
+    assert not both.cohort.known_labels[made_up].any()
+    assert (both.stay_weights[200:] == 3).all()
+    none = with_healthy(real, msgspec.structs.replace(CONFIG, healthy_share=0.0), np.random.default_rng(1))
+    assert none.cohort.patient_ids == real.cohort.patient_ids

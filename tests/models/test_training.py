@@ -12,13 +12,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models import teacher
 from models.checkpoint import CheckpointError
 from models.curves import draw_curves
 from models.features import CLOCK_NAMES, FEATURE_NAMES
+from models.healthy_stays import healthy_stays
 from models.laboratory import COLUMNS, Laboratory
-from models.lstm import Weights
+from models.learner import _pairs
+from models.lstm import Lstm, Weights
+from models.sequences import feature_sequences, scaling_of
 from models.training import Trained, teacher_file, train, tutor_file
 from models.training_config import TrainingConfig, TrainingConfigError, load_training_config
 from models.tutor import Tutor
@@ -32,6 +36,7 @@ CONFIG = msgspec.structs.replace(
     group_size=16,
     learning_rate=0.02,
     averaging=0.8,
+    healthy_share=0.0,
     tutor_share=0.0,
 )
 
@@ -139,6 +144,20 @@ def test_a_model_with_the_clock_learns_and_takes_the_hours_odds_along() -> None:
     assert run().hour_log_odds == ()
 
 
+def mean_logit(lstm: Lstm, x: NDArray[np.float32], state: NDArray[np.float32]) -> float:
+    return float(lstm.logit(lstm.step(x, state, state)[0]).mean())
+
+
+def test_made_up_healthy_stays_lower_the_risk_of_health(undisturbed: Trained) -> None:
+    shown = run(msgspec.structs.replace(CONFIG, healthy_share=0.5, healthy_weight=10.0))
+    healthy = feature_sequences(healthy_stays(50, np.random.default_rng(3)), scaling_of(shown.scales))
+    before, after = (Lstm(trained.weights.on_grid()) for trained in (undisturbed, shown))
+    x = healthy.x[healthy.starts]  # the first hour of each
+    nothing = np.zeros((len(x), CONFIG.hidden), dtype=np.float32)
+    assert mean_logit(after, x, nothing) < mean_logit(before, x, nothing) - 0.2
+    assert shown.history[-1].auroc_all > 0.8
+
+
 def test_the_curves_are_a_picture(undisturbed: Trained, tmp_path: Path) -> None:
     draw_curves(tmp_path / "curves.png", undisturbed.history)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -190,3 +209,18 @@ def test_a_tutor_changes_what_is_learned_and_is_kept(tmp_path: Path, monkeypatch
     assert tutor_file(checkpoint).exists()
     monkeypatch.delattr(Tutor, "learn")  # it is on file: it is not trained again
     assert same(run(config, checkpoint).weights, first.weights)
+
+
+def test_pairs_are_of_one_hour_and_of_every_row_about_once() -> None:
+    hour = np.repeat(np.arange(5, dtype=np.int32), 20)[np.random.default_rng(0).permutation(100)]
+    one, two = _pairs(hour, np.random.default_rng(1))
+    assert (hour[one] == hour[two]).all()
+    assert (one != two).all()
+    assert len(one) == 95
+    assert len(set(one.tolist())) == len(set(two.tolist())) == 95
+
+
+def test_pairs_change_what_is_learned(undisturbed: Trained) -> None:
+    alone = run(msgspec.structs.replace(CONFIG, order_weight=0.0, epochs=1))
+    assert not same(alone.weights, run(msgspec.structs.replace(CONFIG, epochs=1)).weights)
+    assert undisturbed.history[-1].auroc_all > 0.8
