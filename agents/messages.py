@@ -11,23 +11,33 @@ from typing import Literal
 
 import msgspec
 
+from agents.policy import Policy
+
 __all__ = [
     "ADMISSION_TYPE",
     "ALERT_TYPE",
+    "CLOCK_TYPE",
+    "COMMAND_TYPE",
+    "OBEYED_TYPE",
     "OBSERVATION_TYPE",
     "SCHEMA_VERSION",
     "SCORE_TYPE",
+    "SETTINGS_TYPE",
     "STAY_TYPE",
     "Admission",
     "AlertEvent",
+    "Clock",
     "ClosedStep",
+    "Command",
     "Doubt",
     "DoubtReason",
+    "Due",
     "Identity",
     "Observation",
     "Reading",
     "Reason",
     "RiskScore",
+    "Settings",
     "SourcePosition",
 ]
 
@@ -39,6 +49,10 @@ ADMISSION_TYPE = "org.sepsis-monitor.stays.admission.v1"
 STAY_TYPE = "org.sepsis-monitor.stays.appended.v1"  # an admission event, checked and appended to the patient's log
 SCORE_TYPE = "org.sepsis-monitor.risk.scored.v1"
 ALERT_TYPE = "org.sepsis-monitor.alerts.{transition}.v1"
+COMMAND_TYPE = "org.sepsis-monitor.alerts.command.v1"
+OBEYED_TYPE = "org.sepsis-monitor.commands.appended.v1"  # a command, checked and appended to the patient's log
+CLOCK_TYPE = "org.sepsis-monitor.clock.v1"  # what the wall clock says of a patient, appended by the patient's worker
+SETTINGS_TYPE = "org.sepsis-monitor.settings.v1"  # from here on a partition's records are decided on by these
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +95,42 @@ class Admission(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class Command(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a person does to an alert (alerts.commands.v1); appended to the patient's log in the same form.
+
+    `sequence` is the last transition that the person saw: the command is refused when the alert has moved on since.
+    `by` is a role or a pseudonym. `minutes` belongs to a snooze, `reason` to a dismissal, `verdict` to a mark.
+    `already_treated` also ends the alert and holds the next one back.
+    """
+
+    command_id: str
+    patient_id: str
+    alert_id: str
+    type: Literal["acknowledge", "snooze", "dismiss", "mark"]
+    time: str
+    sequence: int | None = None
+    by: str | None = None
+    minutes: float | None = None
+    reason: str | None = None
+    verdict: Literal["true", "false", "already_treated"] | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
+    """One thing that the wall clock has made due; `what` may be one that this version does not know."""
+
+    what: str  # monitoring_lost, escalate, snooze_over
+
+
+class Clock(msgspec.Struct, frozen=True, gc=False):
+    """What the wall clock says of a patient: acted on where it is read, and only as far as it is still true there."""
+
+    patient_id: str
+    time: str
+    due: list[Due]
+    schema_version: int = SCHEMA_VERSION
+
+
 class SourcePosition(msgspec.Struct, frozen=True, gc=False):
     """Where in the observations topic the record stands that decided."""
 
@@ -94,6 +144,15 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     name: str
     version: str
     digest: str
+
+
+class Settings(msgspec.Struct, frozen=True, gc=False):
+    """What decides on the records of a partition that stand after this one: a policy, whole, and a model, by name."""
+
+    policy: Policy
+    model: Identity
+    time: str
+    schema_version: int = SCHEMA_VERSION
 
 
 class ClosedStep(msgspec.Struct, frozen=True, gc=False):
@@ -120,7 +179,8 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
     """The latest risk of a patient (risk.scores.v1).
 
     `risk` is provisional, over the open step `step`; `closed` has every step that closed since the score before.
-    `ended` marks the last score of a stay. `doubt` is there where `assessable` is false.
+    `ended` marks the last score of a stay. `doubt` is there where `assessable` is false. Until `held_until` no sepsis
+    alert is raised: the patient was marked as already treated.
     """
 
     patient_id: str
@@ -138,6 +198,7 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
     source: SourcePosition
     ended: bool = False
     doubt: Doubt | None = None
+    held_until: str | None = None
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -165,15 +226,27 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 class AlertEvent(msgspec.Struct, frozen=True, gc=False):
     """One transition in the life of an alert (alerts.events.v1), and the alert as it stands (alerts.state.v1).
 
-    `alert_id` is uuid5 of stay, detector and episode; `event_id` is uuid5 of alert and sequence. A replay or a crash
-    repeats both. Everything but `published_at` is a function of the patient's log.
+    `alert_id` is uuid5 of stay, kind and episode; `event_id` is uuid5 of alert and sequence. A replay or a crash
+    repeats both. Everything but `published_at` is a function of the patient's log. A `rejected` event answers a command
+    that could not be obeyed: it does not move the alert, has its last sequence, and the `alert_id` that was named.
+    `risk` and `threshold` are null where there is none: a technical alert never shows a low risk.
     """
 
     alert_id: str
     event_id: str
     sequence: int
-    transition: Literal["raised", "updated", "escalated", "acknowledged", "snoozed", "resolved", "expired"]
-    state: Literal["active", "ended"]
+    transition: Literal[
+        "raised",
+        "updated",
+        "escalated",
+        "acknowledged",
+        "snoozed",
+        "marked",
+        "resolved",
+        "expired",
+        "rejected",
+    ]
+    state: Literal["active", "acknowledged", "snoozed", "latched", "ended"]
     kind: Literal["sepsis_risk", "monitoring_lost", "cannot_assess"]
     source: Literal["physiological", "technical"]
     priority: Literal["low", "medium", "high"]
@@ -183,8 +256,8 @@ class AlertEvent(msgspec.Struct, frozen=True, gc=False):
     bed: str | None
     occurred_at: str
     published_at: str
-    risk: float
-    threshold: float
+    risk: float | None
+    threshold: float | None
     cause: str  # one plain sentence: why this transition
     vital_signs: dict[str, Reading]
     reasons: list[Reason]
@@ -194,6 +267,16 @@ class AlertEvent(msgspec.Struct, frozen=True, gc=False):
     model: Identity
     policy: Identity
     log: SourcePosition
+    raised_at: str | None = None
+    since: str | None = None  # technical alerts: since when nothing came, or too little is known
+    missing: list[str] = []  # the vital signs that stopped coming, or that were never measured
+    doubt: Doubt | None = None  # cannot_assess: why, and what to measure
+    command_id: str | None = None  # the command that did it, or could not be obeyed
+    by: str | None = None
+    reason: str | None = None  # of a dismissal, or the code of a rejection
+    verdict: Literal["true", "false", "already_treated"] | None = None
+    snoozed_until: str | None = None
+    held_until: str | None = None  # no sepsis alert of this stay is raised before
     summary: str | None = None  # the reasons as one plain sentence, or why they are withheld
     baseline_risk: float | None = None  # what the risk would be, had the last hours shown the patient's own baselines
     reasons_method: str | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from agents import episodes
 from agents.messages import AlertEvent, ClosedStep, Doubt, DoubtReason, Identity, Reading, RiskScore, SourcePosition
+from agents.moves import BLIND, LOST, PRIORITIES, SEPSIS, Moved, Phase
 from agents.policy import Policy
 from agents.reasons import Told
 from models import early_warning
@@ -17,9 +19,17 @@ from models.doubt import NO_SIGN, REASONS
 from models.stay_model import StayModel
 from models.vital_signs import NAMES
 
-__all__ = ["Outputs", "utc"]
+__all__ = ["Outputs", "explained", "utc"]
 
 _MINUTE_MS = 60_000
+_STATES: Final[dict[Phase, Literal["active", "acknowledged", "snoozed", "latched", "ended"]]] = {
+    Phase.NONE: "ended",
+    Phase.ACTIVE: "active",
+    Phase.ACKNOWLEDGED: "acknowledged",
+    Phase.SNOOZED: "snoozed",
+    Phase.LATCHED: "latched",
+    Phase.DISMISSED: "ended",
+}
 
 
 def utc(time_ms: int) -> str:
@@ -34,59 +44,74 @@ class Outputs:
     def __init__(self, model: StayModel, policy: Policy) -> None:
         self._model = Identity(model.name, model.version, model.digest)
         self._policy = Identity(policy.name, policy.version, policy.digest)
-        self._priority = policy.priority
+        self._rules = policy
 
-    def alert(
-        self,
-        rows: NDArray[Any],
-        row: int,
-        transition: Literal["raised", "resolved"],
-        *,
-        risk: float,
-        threshold: float,
-        cause: str,
-        told: Told,
-        source: SourcePosition,
-    ) -> AlertEvent:
-        """Build the row's next alert event; its episode and sequence numbers have been moved already."""
-        record = rows[row]
-        stay = bytes(record["stay_id"]).decode()
-        sequence = int(record["sequence"])
-        patient, start_ms = bytes(record["key"]).decode(), int(record["start_ms"])
-        alert = episodes.alert_id(patient, stay, start_ms, "sepsis_risk", int(record["episode"]))
-        news2, qsofa, sirs = self._scores(rows, np.array([row]))[0]
+    def alert(self, rows: NDArray[Any], moved: Moved, source: SourcePosition) -> AlertEvent:
+        """Build the event of a transition that the row has made, without reasons."""
+        record, kind, command = rows[moved.row], moved.kind, moved.command
+        patient, stay = bytes(record["key"]).decode(), bytes(record["stay_id"]).decode()
+        alert = episodes.alert_id(
+            patient, stay, int(record["start_ms"]), episodes.KINDS[kind], int(record["episode"][kind])
+        )
+        sequence, phase = int(record["sequence"][kind]), Phase(record["phase"][kind])
+        event = episodes.event_id(alert, sequence)
+        if moved.refusal is not None and command is not None:
+            sequence = sequence if alert == command.alert_id else 0
+            alert, event = command.alert_id, episodes.rejection_id(patient, command.command_id)
+        news2, qsofa, sirs = self._scores(rows, np.array([moved.row]))[0]
         return AlertEvent(
             alert_id=alert,
-            event_id=episodes.event_id(alert, sequence),
+            event_id=event,
             sequence=sequence,
-            transition=transition,
-            state="ended" if transition == "resolved" else "active",
-            kind="sepsis_risk",
-            source="physiological",
-            priority=self._priority,
+            transition=moved.transition,
+            state=_STATES[phase] if sequence else "ended",
+            kind=episodes.KINDS[kind],
+            source="physiological" if kind == SEPSIS else "technical",
+            priority=PRIORITIES[int(record["priority"][kind])],
             patient_id=patient,
             stay_id=stay,
             unit=bytes(record["unit"]).decode() or None,
             bed=bytes(record["bed"]).decode() or None,
-            occurred_at=utc(int(record["clock_ms"])),
+            occurred_at=utc(moved.at_ms),
             published_at="",  # the shell knows the time
-            risk=risk,
-            threshold=threshold,
-            cause=cause,
-            vital_signs=_readings(record),
-            reasons=told.reasons,
+            risk=round(float(record["risk"]), 6) if kind == SEPSIS and not np.isnan(record["risk"]) else None,
+            threshold=self._threshold(moved),
+            cause=moved.cause,
+            vital_signs=_readings(record, max(moved.at_ms, int(record["clock_ms"]))),
+            reasons=[],
             news2_partial=news2,
             qsofa_partial=qsofa,
             sirs_partial=sirs,
             model=self._model,
             policy=self._policy,
             log=source,
-            summary=told.summary,
-            baseline_risk=told.baseline_risk,
-            reasons_method=told.method,
-            reasons_delta=told.delta,
-            scores_disagreeing=early_warning.disagreeing(news2, qsofa, sirs, alarmed=transition != "resolved"),
+            raised_at=_time(record["raised_ms"][kind]) if sequence else None,
+            since=_since(record, kind) if sequence else None,
+            missing=_missing(record, kind) if sequence else [],
+            doubt=_doubt(record) if kind == BLIND and sequence else None,
+            command_id=None if command is None else command.command_id,
+            by=None if command is None else command.by,
+            reason=moved.refusal or (None if command is None else command.reason),
+            verdict=None if command is None else command.verdict,
+            snoozed_until=_time(record["snooze_ms"][kind]) if phase == Phase.SNOOZED and sequence else None,
+            held_until=_held_until(record) if kind == SEPSIS else None,
+            scores_disagreeing=self._disagreeing(moved, news2, qsofa, sirs),
         )
+
+    def _threshold(self, moved: Moved) -> float | None:
+        """Return the threshold that the transition is about."""
+        if moved.kind != SEPSIS:
+            return None
+        if moved.transition in {"resolved", "expired"}:
+            return self._rules.resolve_threshold
+        return self._rules.raise_threshold
+
+    @staticmethod
+    def _disagreeing(moved: Moved, news2: int, qsofa: int, sirs: int) -> list[str]:
+        """Return which of the partial scores see the patient otherwise than the model."""
+        if moved.kind != SEPSIS or moved.transition in {"rejected", "expired"}:
+            return []
+        return early_warning.disagreeing(news2, qsofa, sirs, alarmed=moved.transition != "resolved")
 
     def scores(
         self,
@@ -109,7 +134,7 @@ class Outputs:
                 risk=float(risk[i]),
                 closed=closed[i],
                 assessable=bool(rows["assessable"][row]),
-                ages_minutes={name: reading.age_minutes for name, reading in _readings(rows[row]).items()},
+                ages_minutes={name: read.age_minutes for name, read in _readings(rows[row]).items()},
                 news2_partial=partial[i][0],
                 qsofa_partial=partial[i][1],
                 sirs_partial=partial[i][2],
@@ -117,6 +142,7 @@ class Outputs:
                 source=SourcePosition(partition, int(rows["offset"][row])),
                 ended=ended,
                 doubt=_doubt(rows[row]),
+                held_until=_held_until(rows[row]),
             )
             for i, row in enumerate(index.tolist())
         ]
@@ -140,10 +166,48 @@ def _doubt(record: Any) -> Doubt | None:
     return Doubt(cast(DoubtReason, REASONS[record["doubt"]]), None if sign == NO_SIGN else NAMES[sign])
 
 
-def _readings(record: Any) -> dict[str, Reading]:
-    clock = int(record["clock_ms"])
+def explained(event: AlertEvent, told: Told) -> AlertEvent:
+    """Return the event with its reasons."""
+    return msgspec.structs.replace(
+        event,
+        reasons=told.reasons,
+        summary=told.summary,
+        baseline_risk=told.baseline_risk,
+        reasons_method=told.method,
+        reasons_delta=told.delta,
+    )
+
+
+def _readings(record: Any, now_ms: int | None = None) -> dict[str, Reading]:
+    """Return the vital signs as last known, with their ages at the patient's clock or at `now_ms`."""
+    now = int(record["clock_ms"]) if now_ms is None else now_ms
     return {
-        name: Reading(round(float(value), 2), (clock - int(when)) // _MINUTE_MS)
+        name: Reading(round(float(value), 2), (now - int(when)) // _MINUTE_MS)
         for name, value, when in zip(NAMES, record["last_value"], record["last_ms"], strict=True)
         if not np.isnan(value)
     }
+
+
+def _time(time_ms: Any) -> str | None:
+    return utc(int(time_ms)) if time_ms else None
+
+
+def _held_until(record: Any) -> str | None:
+    """Return until when no sepsis alert of the stay is raised, while that is still to come."""
+    return utc(int(record["held_ms"])) if record["held_ms"] > record["clock_ms"] else None
+
+
+def _since(record: Any, kind: int) -> str | None:
+    """Return since when there has been what a technical alert says."""
+    if kind == LOST:
+        return _time(record["arrived_ms"])
+    return _time(record["told_ms"][BLIND]) if kind == BLIND else None
+
+
+def _missing(record: Any, kind: int) -> list[str]:
+    """Return the vital signs that a technical alert is about: those of this stay, or those never measured."""
+    if kind == SEPSIS:
+        return []
+    known = ~np.isnan(record["last_value"])
+    wanted = known if kind == LOST else ~known
+    return [name for name, is_one in zip(NAMES, wanted, strict=True) if is_one]

@@ -1,4 +1,4 @@
-"""The alert policy: versioned thresholds in a TOML file, named with its digest in every alert."""
+"""The alert policy: versioned thresholds and times in a TOML file, named with its digest in every alert."""
 
 from __future__ import annotations
 
@@ -9,43 +9,118 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from models.stay_model import StayModel
+from models.vital_signs import NAMES
 
-__all__ = ["SHIPPED_POLICY", "Policy", "PolicyError", "chosen_for", "load_policy", "mismatch"]
+__all__ = [
+    "SHIPPED_POLICY",
+    "Bounds",
+    "Policy",
+    "PolicyError",
+    "chosen_for",
+    "critical_bounds",
+    "load_policy",
+    "milliseconds",
+    "mismatch",
+]
 
 SHIPPED_POLICY = "pager"
+_MINUTE_MS = 60_000
 _Probability = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
+_Step = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
+_Time = Annotated[float, msgspec.Meta(ge=0.0, le=100_000.0)]
 
 
 class PolicyError(Exception):
     """The policy file cannot be used; the message says which key and why."""
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    version: str
-    model: str
-    raise_threshold: _Probability
-    resolve_threshold: _Probability
-    priority: Literal["low", "medium"] = "medium"
-    chosen_by: str = ""
+class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The range outside which a vital sign is critical; an end that is not given has no limit."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+# Beyond these a vital sign alone scores the most that NEWS2 gives for it (Royal College of Physicians, 2017): 3 points,
+# or 2 for a high temperature. 65 mmHg is the target for the mean pressure in septic shock (Surviving Sepsis, 2021).
+_CRITICAL = {
+    "heart_rate": Bounds(41, 130),
+    "respiratory_rate": Bounds(9, 24),
+    "temperature": Bounds(35.1, 39.0),
+    "oxygen_saturation": Bounds(92, None),
+    "systolic_bp": Bounds(91, 219),
+    "mean_arterial_pressure": Bounds(65, None),
+}
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """When a sepsis alert is raised and when it is resolved.
+    """When alerts are raised, told again and ended. Times in minutes or hours; 0 switches a rule off.
 
-    Raised when the risk reaches `raise_threshold`, resolved when it falls below `resolve_threshold` (hysteresis), both
-    calibrated probabilities; neither while too little is known of the patient. `digest` is sha256 of the file.
+    `sepsis_risk` is raised when the risk has been at `raise_threshold` or over it for `raise_minutes` of event time,
+    and resolved when it has been below `resolve_threshold` for `resolve_minutes` (hysteresis); neither while too little
+    is known of the patient; none is raised within `refractory_minutes` of the last. With `latching`, one that nobody
+    has acknowledged stays until somebody does, or for `latch_hours`. `digest` is sha256 of the file.
     """
 
     name: str
     version: str
     digest: str
-    raise_threshold: float
+    raise_threshold: float  # calibrated probabilities
     resolve_threshold: float
     priority: Literal["low", "medium"] = "medium"
     model: str = ""  # name and version of the model whose risks the thresholds were chosen on
+    raise_minutes: float = 0.0
+    resolve_minutes: float = 0.0
+    refractory_minutes: float = 0.0
+    latching: bool = False
+    latch_hours: float = 12.0
+    escalate_threshold: float | None = None  # a risk that makes the priority high
+    acknowledge_minutes: float = 30.0  # by the wall clock: unacknowledged for so long, the priority rises
+    update_step: float = 0.05  # a change of risk since it was last told that is told
+    update_minutes: float = 60.0  # but not more often than this
+    snooze_most_minutes: float = 240.0  # the longest snooze
+    snooze_rise: float = 0.05  # a rise of the risk over the one at the snooze, or the dismissal, that ends it
+    treated_hours: float = 24.0  # no sepsis_risk for so long after `already_treated`
+    mark_hours: float = 72.0  # how long after its end an alert may be marked
+    monitoring_lost_minutes: float = 90.0  # by the wall clock: nothing from a patient whose data used to come at once
+    monitoring_lost_priority: Literal["low", "medium", "high"] = "medium"
+    cannot_assess_minutes: float = 360.0
+    cannot_assess_priority: Literal["low", "medium", "high"] = "low"
+    critical: dict[str, Bounds] = msgspec.field(default_factory=lambda: dict(_CRITICAL))  # crossing one ends a snooze
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file may say; a key that it does not have keeps the default of `Policy`."""
+
+    name: str
+    version: str
+    model: str
+    raise_threshold: _Probability
+    resolve_threshold: _Probability
+    chosen_by: str = ""
+    priority: Literal["low", "medium"] | msgspec.UnsetType = msgspec.UNSET
+    raise_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    resolve_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    refractory_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    latching: bool | msgspec.UnsetType = msgspec.UNSET
+    latch_hours: _Time | msgspec.UnsetType = msgspec.UNSET
+    escalate_threshold: _Probability | msgspec.UnsetType = msgspec.UNSET
+    acknowledge_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    update_step: _Step | msgspec.UnsetType = msgspec.UNSET
+    update_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    snooze_most_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    snooze_rise: _Probability | msgspec.UnsetType = msgspec.UNSET
+    treated_hours: _Time | msgspec.UnsetType = msgspec.UNSET
+    mark_hours: _Time | msgspec.UnsetType = msgspec.UNSET
+    monitoring_lost_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    monitoring_lost_priority: Literal["low", "medium", "high"] | msgspec.UnsetType = msgspec.UNSET
+    cannot_assess_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
+    cannot_assess_priority: Literal["low", "medium", "high"] | msgspec.UnsetType = msgspec.UNSET
+    critical: dict[str, Bounds] | msgspec.UnsetType = msgspec.UNSET
 
 
 def load_policy(source: str | Path | None = None) -> Policy:
@@ -64,13 +139,43 @@ def load_policy(source: str | Path | None = None) -> Policy:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         msg = f"{where}: {error}"
         raise PolicyError(msg) from error
-    if said.resolve_threshold > said.raise_threshold:
-        msg = f"{where}: resolve_threshold must not be above raise_threshold"
+    problem = _problem(said)
+    if problem is not None:
+        msg = f"{where}: {problem}"
         raise PolicyError(msg)
-    digest = "sha256:" + hashlib.sha256(raw).hexdigest()
-    return Policy(
-        said.name, said.version, digest, said.raise_threshold, said.resolve_threshold, said.priority, said.model
-    )
+    given = {
+        name: value
+        for name, value in msgspec.structs.asdict(said).items()
+        if name != "chosen_by" and value is not msgspec.UNSET
+    }
+    return Policy(digest="sha256:" + hashlib.sha256(raw).hexdigest(), **given)
+
+
+def _problem(said: _File) -> str | None:
+    """Return what contradicts itself in a file whose values are each possible, or None."""
+    if said.resolve_threshold > said.raise_threshold:
+        return "resolve_threshold must not be above raise_threshold"
+    if isinstance(said.escalate_threshold, float) and said.escalate_threshold < said.raise_threshold:
+        return "escalate_threshold must not be below raise_threshold"
+    for name, bounds in ({} if isinstance(said.critical, msgspec.UnsetType) else said.critical).items():
+        if name not in NAMES:
+            return f"critical names {name}, which is no vital sign: they are {', '.join(NAMES)}"
+        if bounds.low is not None and bounds.high is not None and bounds.low > bounds.high:
+            return f"critical.{name}: low must not be above high"
+    return None
+
+
+def milliseconds(*, minutes: float = 0.0, hours: float = 0.0) -> int:
+    """Return a policy's time as whole milliseconds."""
+    return round((minutes + 60 * hours) * _MINUTE_MS)
+
+
+def critical_bounds(policy: Policy) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return below and above which each vital sign is critical, (7,) each; infinite where there is no limit."""
+    bounds = [policy.critical.get(name, Bounds()) for name in NAMES]
+    low = [-np.inf if bound.low is None else bound.low for bound in bounds]
+    high = [np.inf if bound.high is None else bound.high for bound in bounds]
+    return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
 
 def chosen_for(policy: Policy, model: StayModel) -> bool:

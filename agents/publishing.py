@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from agents import cloudevents
+from agents.control import CommandSaid
 from agents.decoding import StayChange
-from agents.messages import ALERT_TYPE, SCORE_TYPE, STAY_TYPE, AlertEvent, RiskScore
+from agents.messages import ALERT_TYPE, OBEYED_TYPE, SCORE_TYPE, STAY_TYPE, AlertEvent, RiskScore
 from agents.rejection import Rejection
 from agents.sending import Outgoing
 
@@ -36,9 +37,15 @@ def alert_records(alerts: Sequence[AlertEvent]) -> list[Outgoing]:
 
 
 def alert_state_records(alerts: Sequence[AlertEvent]) -> list[Outgoing]:
-    """Return the records of alerts.state.v1: the last transition of each patient in the chunk."""
-    latest = {alert.patient_id: alert for alert in alerts}
-    return [_alert_record(alert) for alert in latest.values()]
+    """Return the records of alerts.state.v1: each patient's alert of each kind as the chunk leaves it.
+
+    The key is the patient id, with the kind after a colon where it is a technical one.
+    """
+    latest = {(alert.patient_id, alert.kind): alert for alert in alerts if alert.transition != "rejected"}
+    return [
+        ((key or b"") + (b"" if alert.kind == "sepsis_risk" else b":" + alert.kind.encode()), value, headers)
+        for alert, (key, value, headers) in ((alert, _alert_record(alert)) for alert in latest.values())
+    ]
 
 
 def _alert_record(alert: AlertEvent) -> Outgoing:
@@ -76,14 +83,18 @@ def _score_id(score: RiskScore) -> str:
     return f"{score.source.partition}:{score.source.offset}:{score.stay_id}:{first}"
 
 
-def appended_record(record: Any, change: StayChange) -> Outgoing:
-    """Return an admission event as it goes into the patient's log: its own bytes, and its place in its topic."""
-    said = change.admission
+def appended_record(record: Any, said: StayChange | CommandSaid) -> Outgoing:
+    """Return an admission event or a command as it goes into the patient's log: its own bytes, and where it stood."""
+    if isinstance(said, CommandSaid):
+        own_id: str | None = said.command.command_id
+        event_type, time = OBEYED_TYPE, said.command.time
+    else:
+        own_id, event_type, time = said.admission.event_id, STAY_TYPE, said.admission.time
     headers = cloudevents.headers(
-        event_id=said.event_id or f"{record.partition}:{record.offset}",
-        event_type=STAY_TYPE,
+        event_id=own_id or f"{record.partition}:{record.offset}",
+        event_type=event_type,
         source=f"/{record.topic}/{record.partition}/{record.offset}",
-        time=said.time,
+        time=time,
         subject=said.patient_id,
     )
     others = [(name, value) for name, value in record.headers if not name.startswith("ce_") and name != "content-type"]

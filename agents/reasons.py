@@ -9,7 +9,7 @@ from models.reasons import METHOD, Explanation
 from models.summary import summary
 from models.vital_signs import NAMES
 
-__all__ = ["NOTHING_TOLD", "Told", "tell"]
+__all__ = ["Told", "tell"]
 
 _DIGITS = 3  # decimals of log-odds
 _WITHHELD = "the reasons are withheld: they miss {missing:.2f} of the log-odds that they should explain"
@@ -24,9 +24,6 @@ class Told:
     baseline_risk: float | None = None
     method: str | None = None
     delta: float | None = None
-
-
-NOTHING_TOLD = Told()
 
 
 def tell(explanation: Explanation) -> Told:

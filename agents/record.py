@@ -8,6 +8,7 @@ patient alone.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 import zlib
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.episodes import KINDS
 from agents.open_step import SLOTS
 from models.stay_model import StayModel
 from models.vital_signs import N_VITAL_SIGNS
@@ -30,12 +32,16 @@ __all__ = [
     "Rows",
     "UnknownSchemaError",
     "census",
+    "fingerprint",
+    "sealed",
     "source_offset",
+    "unsealed",
     "version",
 ]
 
 RECORD_SCHEMA = 3
 SEEN_EVENTS = 8
+SEEN_COMMANDS = 4
 RESET_REASONS = (
     "damaged",
     "foreign_key",
@@ -47,6 +53,7 @@ Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
 _PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset
 _OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
 _PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_DISMISSED = 5  # agents.moves.Phase
 _CHECKED_FROM = 8  # the checksum covers what follows it
 
 
@@ -72,12 +79,32 @@ def _checksum(record: bytes) -> int:
     return zlib.crc32(record[_CHECKED_FROM:], zlib.crc32(record[:4]))
 
 
+def sealed(content: bytes, offset: int) -> bytes:
+    """Return a record that holds other content than a patient's state, up to a source offset."""
+    record = _PREFIX.pack(RECORD_SCHEMA, 0, 0, offset) + content
+    return record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:]
+
+
+def unsealed(record: bytes) -> bytes | None:
+    """Return the content of a sealed record; None where it is damaged."""
+    return record[_PREFIX.size :] if source_offset(record) >= 0 else None
+
+
+def fingerprint(name: str) -> int:
+    """Return what the record keeps of an event's id: 64 bits."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
 def census(record: bytes) -> tuple[bool, bool, bool]:
     """Return of a stored record whether a stay is watched, whether it can be assessed, whether its alert is open."""
     if len(record) < _HEAD.itemsize:
         return False, False, False
     head = np.frombuffer(record, _HEAD, 1)[0]
-    return bool(head["watched"]), bool(head["assessable"]), bool(head["alerting"])
+    return (
+        bool(head["watched"]),
+        bool(head["assessable"]),
+        bool(((head["phase"] > 0) & (head["phase"] < _DISMISSED)).any()),
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +133,7 @@ class RecordLayout:
         rows: Rows = np.zeros(n, self.dtype)
         rows["schema"] = RECORD_SCHEMA
         rows["offset"] = -1
-        rows["admissions_offset"] = -1
+        rows["admissions_offset"] = rows["commands_offset"] = -1
         rows["model"] = np.void(self._fingerprint)
         rows["state"] = self._model.initial(n)
         return rows
@@ -185,7 +212,7 @@ class RecordLayout:
 
 
 def _fields(state: np.dtype[Any] | None) -> list[Any]:
-    signs = N_VITAL_SIGNS
+    signs, kinds = N_VITAL_SIGNS, len(KINDS)
     fields: list[Any] = [
         ("schema", "<u2"),
         ("reserved", "<u2"),
@@ -200,7 +227,6 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
         ("watched", "u1"),  # a stay is open
         ("announced", "u1"),  # by an admission event
         ("unit_type", "i1"),
-        ("alerting", "u1"),
         ("assessable", "u1"),
         ("doubt", "u1"),  # why it cannot be assessed: index of models.doubt.REASONS
         ("doubt_sign", "i1"),  # the vital sign that would settle it; -1 = none
@@ -215,9 +241,27 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
         ("sex", "<f4"),
         ("hospital_hours", "<f4"),
         ("risk", "<f8"),  # the latest provisional one
-        # the alert
-        ("episode", "<i4"),
-        ("sequence", "<i4"),
+        # the alerts, one of each kind (agents.alerts); times in epoch milliseconds, 0 = none
+        ("episode", "<i4", (kinds,)),  # of all stays
+        ("sequence", "<i4", (kinds,)),  # of the last alert
+        ("phase", "u1", (kinds,)),
+        ("priority", "u1", (kinds,)),
+        ("on", "u1", (kinds,)),  # the condition holds
+        ("turning_ms", "<i8", (kinds,)),  # since when it speaks for the other side
+        ("raised_ms", "<i8", (kinds,)),
+        ("told_ms", "<i8", (kinds,)),  # the last event
+        ("over_ms", "<i8", (kinds,)),  # the end of the last alert
+        ("waiting_ms", "<i8", (kinds,)),  # by the wall clock: since when nobody has acknowledged
+        ("snooze_ms", "<i8", (kinds,)),  # until when
+        ("snooze_live", "u1", (kinds,)),  # the wall clock may end it
+        ("told_risk", "<f4"),  # the one that the last event told
+        ("snooze_risk", "<f4"),  # the one at a snooze or a dismissal
+        ("critical", "u1"),  # vital signs that are critical while snoozed, one bit each
+        ("live", "u1"),  # the newest measurement came about when it was taken
+        ("held_ms", "<i8"),  # no sepsis alert before
+        ("arrived_ms", "<i8"),  # when the log last got something new of the patient
+        ("commands_offset", "<i8"),
+        ("commands", "<u8", (SEEN_COMMANDS,)),  # fingerprints of the latest, newest first
         # the open step
         ("open_step", "<i4"),
         ("slot_unit", "<u2", (SLOTS, signs)),  # units of 5 ms since the slot's start; 65535 = empty

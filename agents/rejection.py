@@ -34,6 +34,7 @@ REASONS: Final[dict[str, str]] = {
     "too_late": "the observation is older than the configured limit",
     "stay_ended": "the observation belongs to a stay that has ended",
     "admission_invalid": "the admission event contradicts itself or the stay that it names",
+    "command_invalid": "the command lacks what its type needs, or says what it cannot mean",
 }
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import structlog
 
 from agents import record
-from agents.core import Outcome
-from agents.decoding import parse_time_ms
+from agents.checking import parse_time_ms
+from agents.in_force import is_settings_key
 from agents.observer import ChunkReport, Observer
+from agents.outcome import Outcome
 
 __all__ = ["Reporting"]
 
@@ -35,7 +36,8 @@ class Reporting:
         now_ms = acknowledged * 1000
         newest = {score.source.offset for score in outcome.scores}
         for key, state in outcome.states.items():
-            self._ward[key] = record.census(state)
+            if not is_settings_key(key):
+                self._ward[key] = record.census(state)
         self._observer.chunk_done(
             ChunkReport(
                 records=len(records),
@@ -67,7 +69,7 @@ class Reporting:
 
     def recovered(self, states: Iterable[tuple[bytes, bytes]], partitions: set[int], seconds: float) -> None:
         """Report that the state of these partitions, and of no others, is here."""
-        self._ward = {key: record.census(state) for key, state in states}
+        self._ward = {key: record.census(state) for key, state in states if not is_settings_key(key)}
         patients = len(self._ward)
         _log.info("worker_ready", partitions=sorted(partitions), patients=patients, seconds=round(seconds, 2))
         self._observer.recovered(seconds, patients)

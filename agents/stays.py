@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from agents import open_step
 from agents.decoding import StayChange
+from agents.record import fingerprint
 from models.stay_model import StayModel
 
 __all__ = ["apply_details", "end", "names_another", "objection", "remember", "repeats", "start", "start_of"]
@@ -17,6 +17,10 @@ __all__ = ["apply_details", "end", "names_another", "objection", "remember", "re
 _HOUR_MS = 3_600_000
 _SEX = {"female": 0.0, "male": 1.0, "unknown": np.nan}
 _UNIT_TYPE = {"unknown": 0, "medical": 1, "surgical": 2}
+_OF_A_STAYS_ALERTS = (
+    "sequence", "phase", "priority", "on", "turning_ms", "raised_ms", "told_ms", "over_ms", "waiting_ms", "snooze_ms",
+    "snooze_live", "told_risk", "snooze_risk", "critical", "live", "held_ms", "arrived_ms",
+)  # fmt: skip
 
 
 def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None:
@@ -30,6 +34,8 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
     rows["closed_ms"][row] = 0
     rows["last_ms"][row] = 0
     rows["last_value"][row] = np.nan
+    for name in _OF_A_STAYS_ALERTS:
+        rows[name][row] = 0
     record = rows[row]
     doubt = model.doubt(rows["state"][index], np.zeros(1, dtype=np.int32), np.full(1, np.nan, dtype=np.float32))
     record["doubt"], record["doubt_sign"] = doubt.reason[0], doubt.sign[0]
@@ -38,9 +44,7 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
     for name, value in (
         ("watched", 1),
         ("announced", 0),
-        ("alerting", 0),
         ("assessable", 0),
-        ("sequence", 0),
         ("open_step", 0),
         ("unit_type", 0),
         ("named", b""),
@@ -59,7 +63,7 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
 def apply_details(rows: NDArray[Any], row: int, change: StayChange) -> None:
     """Take over what an admission event says of the open stay; what it does not mention stays as it is."""
     record, said = rows[row], change.admission
-    if said.stay_id is not None and record["sequence"] == 0:
+    if said.stay_id is not None and not record["sequence"].any():
         # Once an alert has been raised its ids are made from the stay id, which therefore stays.
         record["stay_id"] = said.stay_id.encode()
     if said.stay_id is not None:
@@ -136,12 +140,11 @@ def _fingerprint(change: StayChange) -> int | None:
     name = change.admission.event_id
     if name is None and change.source_offset >= 0:
         name = f"@{change.source_offset}"
-    return None if name is None else int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+    return None if name is None else fingerprint(name)
 
 
 def end(rows: NDArray[Any], row: int) -> None:
     """Close the stay: observations up to its clock belong to the past from now on."""
     record = rows[row]
     record["watched"] = 0
-    record["alerting"] = 0
     record["ended_ms"] = record["clock_ms"]

@@ -1,6 +1,7 @@
-"""One worker: a Faust app with two agents, run in the foreground until it is told to stop.
+"""One worker: a Faust app with three agents, run in the foreground until it is told to stop.
 
-`watch` works off the patients' logs a chunk at a time; `append` checks admission events and appends them to the logs.
+`watch` works off the patients' logs a chunk at a time; `append` and `obey` check admission events and commands, and
+append them to the logs.
 The order of writes in `watch` is the guarantee: alerts, scores and refusals are acknowledged by the broker, then the
 changelog is acknowledged, then the local store is written, then the chunk may be committed; before either of the first
 two, ownership is confirmed. Whatever goes wrong in between ends the process: the chunk is read again after the restart.
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,9 +28,10 @@ from aiokafka.partitioner import murmur2
 from faust.types.tuples import TP
 
 from agents import publishing, record
+from agents.appending import Decode, checked, decode_admission, decode_command
 from agents.chunk import Chunk
 from agents.core import Core
-from agents.decoding import Limits, decode_admission
+from agents.decoding import Limits
 from agents.exits import Exit, end_process
 from agents.observer import Observer, Status
 from agents.outputs import utc
@@ -84,9 +86,7 @@ class Worker:
 
     def __init__(self, config: WorkerConfig, model: StayModel, policy: Policy, observer: Observer) -> None:
         self._config = config
-        self._core = Core(
-            model, policy, config.limits, right_partition=lambda key: partition_of(key, config.partitions)
-        )
+        self._core = Core(model, policy, config.limits, right_partition=self._partition_of)
         self._reporting = Reporting(observer, self._core.layout.record_bytes)
         self._started = time.monotonic()
         self._beat = time.monotonic()
@@ -195,8 +195,10 @@ class Worker:
         )
         logs = app.chunked_topic(config.topics.observations, config.partitions)
         admissions = app.chunked_topic(config.topics.admissions, config.partitions)
+        commands = app.chunked_topic(config.topics.alert_commands, config.partitions)
         app.agent(logs, name="watch")(self._agent(self._work_off))
-        app.agent(admissions, name="append")(self._agent(self._append))
+        app.agent(admissions, name="append")(self._agent(partial(self._append, decode_admission)))
+        app.agent(commands, name="obey")(self._agent(partial(self._append, decode_command)))
         return app
 
     def _agent(self, handle: Any) -> Any:
@@ -255,28 +257,19 @@ class Worker:
         self._reporting.worked_off(records, outcome, acknowledged, time.perf_counter() - started)
         return decided - started
 
-    async def _append(self, event: Any) -> None:
-        """Check admission events and append them to their patients' logs, in order.
+    async def _append(self, decode: Decode, event: Any) -> None:
+        """Check events of another topic and append them to their patients' logs, in order.
 
         Their offsets are committed only once the append is acknowledged: a replay waits for that to order its stream.
         """
         message, chunk, config = event.message, event.value, self._config
-        appended: list[Outgoing] = []
-        rejected: list[tuple[int, Rejection]] = []
-        for i, said in enumerate(chunk.records):
-            if said.value is None:
-                continue  # a tombstone purges the topic; it says nothing of the stay
-            change = decode_admission(said.key, said.value, said.headers, said.timestamp, config.limits)
-            if isinstance(change, Rejection):
-                rejected.append((i, change))
-            elif partition_of(said.key, config.partitions) != message.partition:
-                detail = "the key's murmur2 partition is another: set the producer's partitioner to murmur2"
-                rejected.append((i, Rejection("wrong_partition", detail)))
-            else:
-                appended.append(publishing.appended_record(said, change))
+        appended, rejected = checked(decode, chunk.records, message.partition, config.limits, self._partition_of)
         await self._publish(message.partition, {config.topics.observations: appended}, chunk.records, rejected)
         self._finish(event)
         self._reporting.refused(len(chunk.records), Counter(rejection.reason for _, rejection in rejected))
+
+    def _partition_of(self, key: bytes) -> int:
+        return partition_of(key, self._config.partitions)
 
     @property
     def _consumer(self) -> ChunkedConsumer:

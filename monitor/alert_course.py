@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agents.episodes import moves
+from agents.episodes import risk_turn
 from agents.policy import Policy, chosen_for, load_policy
 from models.alarm_figures import AlertCourse
 from models.cohort import Cohort
@@ -18,6 +18,7 @@ from models.stay_model import StayModel
 __all__ = ["alert_course", "at_threshold", "policy_for", "threshold_for"]
 
 _HALVINGS = 10
+_HOUR_MS = 3_600_000
 
 
 def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
@@ -30,13 +31,25 @@ def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
     decides = scored.observed & scored.assessable
     longest_first = np.argsort(-cohort.lengths, kind="stable")
     starts, falling = cohort.offsets[:-1][longest_first], -cohort.lengths[longest_first]
-    alerting = np.zeros(cohort.n_stays, dtype=np.bool_)
+    on = np.zeros(cohort.n_stays, dtype=np.bool_)
+    since_ms, ended_ms, held_ms = (np.zeros(cohort.n_stays, dtype=np.int64) for _ in range(3))
     for hour in range(int(cohort.lengths.max(initial=0))):
         here = int(np.searchsorted(falling, -hour, side="left"))  # stays with more rows than `hour`
         rows = starts[:here] + hour
-        moved = moves(policy, alerting[:here], scored.risk[rows], decides[rows])
-        alerting[:here] = moved.alerting(alerting[:here])
-        raised[rows], is_open[rows] = moved.raised, alerting[:here]
+        clock_ms = (cohort.steps[rows].astype(np.int64) + 1) * _HOUR_MS
+        turned = risk_turn(
+            policy,
+            on=on[:here],
+            since_ms=since_ms[:here],
+            risk=scored.risk[rows],
+            assessable=decides[rows],
+            ended_ms=ended_ms[:here],
+            held_ms=held_ms[:here],
+            clock_ms=clock_ms,
+        )
+        on[:here], since_ms[:here] = turned.on(on[:here]), turned.since_ms
+        ended_ms[:here] = np.where(turned.ended, clock_ms, ended_ms[:here])
+        raised[rows], is_open[rows] = turned.began, on[:here]
     return AlertCourse(raised, is_open)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import get_args, get_type_hints
 
 from agents.messages import AlertEvent, Reading
 from models.vital_signs import VITAL_SIGNS
@@ -13,7 +14,7 @@ _LEADING = 3
 _LABELS = {sign.name: sign.label.lower() for sign in VITAL_SIGNS}
 _UNITS = {sign.name: sign.unit if sign.unit.startswith("/") else f" {sign.unit}" for sign in VITAL_SIGNS}
 _MINUTES = 60
-_TRANSITION_WIDTH = max(map(len, ("raised", "updated", "escalated", "acknowledged", "snoozed", "resolved", "expired")))
+_TRANSITION_WIDTH = max(map(len, get_args(get_type_hints(AlertEvent)["transition"])))
 
 
 def alert_line(event: AlertEvent) -> str:
@@ -23,12 +24,13 @@ def alert_line(event: AlertEvent) -> str:
     """
     when = datetime.fromisoformat(event.occurred_at).strftime("%Y-%m-%d %H:%M:%S%z").replace("+0000", "Z")
     head = f"{when}  {event.transition.upper():<{_TRANSITION_WIDTH}}  {event.priority:<6}  {event.patient_id}"
-    if event.kind == "sepsis_risk":
-        what = f"risk {percent(event.risk)} (threshold {percent(event.threshold)})"
-    else:
-        what = event.kind.replace("_", " ")
+    what = event.kind.replace("_", " ")
+    if event.kind == "sepsis_risk" and event.risk is not None:
+        what = f"risk {percent(event.risk)}"
+        what += "" if event.threshold is None else f" (threshold {percent(event.threshold)})"
     why = event.summary if event.reasons and event.summary else ", ".join(leading_signs(event))
-    parts = (head, place(event), what, why, event.cause)
+    by = f"by {event.by}" if event.by else ""
+    parts = (head, place(event), what, why, event.cause, by)
     return "  ".join(part for part in parts if part)
 
 

@@ -147,7 +147,7 @@ def _alerts(events: Sequence[AlertEvent], rows: int, ward: Ward) -> RenderableTy
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for event in reversed(events):
         patient = ward.patients.get(event.patient_id)
-        what = percent(event.risk) if event.kind == "sepsis_risk" else event.kind.replace("_", " ")
+        what = percent(event.risk or 0.0) if event.kind == "sepsis_risk" else event.kind.replace("_", " ")
         table.add_row(
             Text(event.transition.upper(), style=_TRANSITION_STYLES.get(event.transition, "")),
             event.patient_id,

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import msgspec
 from hypothesis import strategies as st
 
 from agents.core import Core, Outcome
 from agents.decoding import Headers, Limits
-from agents.messages import STAY_TYPE, AlertEvent, RiskScore
+from agents.episodes import KINDS, alert_id
+from agents.messages import (
+    CLOCK_TYPE,
+    OBEYED_TYPE,
+    SETTINGS_TYPE,
+    STAY_TYPE,
+    AlertEvent,
+    Identity,
+    RiskScore,
+    Settings,
+)
 from agents.outputs import utc
 from agents.policy import Policy
 from agents.rejection import Rejection
@@ -19,6 +31,7 @@ from models.artifact import untrained_model
 
 __all__ = [
     "BUSY",
+    "EVENTFUL",
     "HOUR",
     "LIMITS",
     "MINUTE",
@@ -29,7 +42,9 @@ __all__ = [
     "Run",
     "admission",
     "between",
+    "clock",
     "closed_risks",
+    "command",
     "cuts_of",
     "garbage",
     "never_alerting",
@@ -37,6 +52,8 @@ __all__ = [
     "numbered",
     "observation",
     "patient_logs",
+    "settings_record",
+    "told_wards",
     "vital_signs",
     "wards",
     "work_off",
@@ -47,7 +64,25 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 LIMITS = Limits()
 MODEL = untrained_model(1)
-BUSY = Policy("busy", "1.0.0", "sha256:00", 0.079, 0.076)  # amid this model's risks: alerts come and go
+# Amid this model's risks: alerts come and go.
+BUSY = Policy("busy", "1.0.0", "sha256:00", 0.079, 0.076, cannot_assess_minutes=0)
+EVENTFUL = Policy(
+    "eventful",
+    "1.0.0",
+    "sha256:01",
+    0.052,
+    0.049,
+    raise_minutes=5,
+    resolve_minutes=5,
+    latching=True,
+    latch_hours=2,
+    escalate_threshold=0.065,
+    update_step=0.002,
+    update_minutes=10,
+    snooze_rise=0.005,
+    treated_hours=2,
+    cannot_assess_minutes=30,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +116,26 @@ def admission(patient: str, kind: str, time_ms: int, *, source_offset: int | Non
     return Record(patient.encode(), json.dumps(said).encode(), time_ms, tuple(headers))
 
 
+def command(patient: str, kind: str, alert_id: str, time_ms: int, **fields: object) -> Record:
+    """Return a command as it stands in the patient's log; without a `command_id` its id is made of what it says."""
+    said: dict[str, object] = {"patient_id": patient, "type": kind, "alert_id": alert_id, "time": utc(time_ms)}
+    said.update(fields)
+    said.setdefault("command_id", hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:16])
+    return Record(patient.encode(), json.dumps(said).encode(), time_ms, (("ce_type", OBEYED_TYPE.encode()),))
+
+
+def clock(patient: str, time_ms: int, *due: str) -> Record:
+    """Return what the wall clock says, as it stands in the patient's log."""
+    said = {"patient_id": patient, "time": utc(time_ms), "due": [{"what": what} for what in due]}
+    return Record(patient.encode(), json.dumps(said).encode(), time_ms, (("ce_type", CLOCK_TYPE.encode()),))
+
+
+def settings_record(policy: Policy, time_ms: int = START) -> Record:
+    """Return a record that names the policy for what stands after it."""
+    said = Settings(policy, Identity(MODEL.name, MODEL.version, MODEL.digest), utc(time_ms))
+    return Record(None, msgspec.json.encode(said), time_ms, (("ce_type", SETTINGS_TYPE.encode()),))
+
+
 def garbage(patient: str, time_ms: int) -> Record:
     """Return a record under a patient's key that cannot be read."""
     return Record(patient.encode(), b'{"patient_id": "' + patient.encode() + b'", "time": ', time_ms)
@@ -93,7 +148,7 @@ def numbered(records: Iterable[Record], first: int = 0) -> list[Record]:
 
 def between(raise_threshold: float, resolve_threshold: float) -> Policy:
     """Return a policy with these thresholds."""
-    return Policy("test", "1.0.0", "sha256:00", raise_threshold, resolve_threshold)
+    return Policy("test", "1.0.0", "sha256:00", raise_threshold, resolve_threshold, cannot_assess_minutes=0)
 
 
 def never_alerting() -> Policy:
@@ -235,6 +290,52 @@ def wards(draw: st.DrawFn, longest: int = 12) -> list[Record]:
     turns = draw(st.permutations([number for number, log in enumerate(logs) for _ in log]))
     waiting = [iter(log) for log in logs]
     return numbered(next(waiting[number]) for number in turns)
+
+
+_SEEN: tuple[dict[str, object], ...] = (  # from risks of 4.5 % to 6.7 %, and one that says too little
+    {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37},
+    {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35},
+    {"heart_rate": 110, "respiratory_rate": 24, "temperature": 38.5},
+    {"heart_rate": 170, "respiratory_rate": 40, "temperature": 41, "systolic_bp": 70},
+    {"systolic_bp": 100},
+)
+_COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("acknowledge", {}),
+    ("acknowledge", {"sequence": 1}),
+    ("snooze", {"minutes": 30}),
+    ("snooze", {"minutes": 600}),
+    ("dismiss", {"reason": "artefact"}),
+    ("mark", {"verdict": "true"}),
+    ("mark", {"verdict": "already_treated"}),
+)
+_DUE = ("monitoring_lost", "escalate", "snooze_over", "something_new")
+_SAID = ("observed",) * 8 + ("command",) * 4 + ("clock",) * 2 + ("settings", "discharged", "admitted")
+_SOME_MINUTES = st.sampled_from([0, 1, 4, 6, 13, 29, 31, 45, 91, 125])
+
+
+@st.composite
+def told_wards(draw: st.DrawFn, longest: int = 30) -> list[Record]:
+    """Draw the logs of two patients into which people and the wall clock speak, and in which the policy changes."""
+    minute = 0
+    log = [observation("p", START, **_SEEN[2]), observation("q", START, **_SEEN[4])]
+    for _ in range(draw(st.integers(1, longest))):
+        minute += draw(_SOME_MINUTES)
+        patient, time_ms = draw(st.sampled_from(["p", "p", "q"])), START + minute * MINUTE
+        kind = draw(st.sampled_from(_SAID))
+        if kind == "observed":
+            log.append(observation(patient, time_ms, **draw(st.sampled_from(_SEEN))))
+        elif kind == "clock":
+            log.append(clock(patient, time_ms, *draw(st.lists(st.sampled_from(_DUE), min_size=1, max_size=3))))
+        elif kind == "settings":
+            log.append(settings_record(draw(st.sampled_from([BUSY, EVENTFUL, between(0.05, 0.048)])), time_ms))
+        elif kind == "command":
+            what, fields = draw(st.sampled_from(_COMMANDS))
+            which, episode = draw(st.sampled_from(KINDS + KINDS[:1] * 4)), draw(st.sampled_from([1, 1, 1, 2, 3]))
+            alert = alert_id(patient, f"{patient}-1", START, which, episode)
+            log.append(command(patient, what, alert, time_ms, **fields))
+        else:
+            log.append(admission(patient, kind, time_ms, source_offset=len(log)))
+    return numbered(log)
 
 
 def cuts_of(records: Log) -> st.SearchStrategy[list[int]]:

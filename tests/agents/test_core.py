@@ -18,6 +18,7 @@ from models.manifest import Tail
 from models.stay_model import StayModel
 from tests.agents.logs import (
     BUSY,
+    EVENTFUL,
     HOUR,
     LIMITS,
     MINUTE,
@@ -34,6 +35,7 @@ from tests.agents.logs import (
     new_core,
     numbered,
     observation,
+    told_wards,
     vital_signs,
     wards,
     work_off,
@@ -84,6 +86,44 @@ def test_any_cutting_into_chunks_gives_the_same_states_alerts_refusals_and_close
 @given(wards())
 def test_record_by_record_equals_all_at_once(log: list[Record]) -> None:
     same_but_for_cuts(work_off(log), work_off(log, cuts=range(len(log))))
+
+
+@few
+@given(st.data())
+def test_any_cutting_gives_the_same_alerts_where_people_the_clock_and_settings_speak(data: st.DataObject) -> None:
+    log = data.draw(told_wards())
+    whole = work_off(log, core=new_core(EVENTFUL))
+    same_but_for_cuts(whole, work_off(log, core=new_core(EVENTFUL), cuts=data.draw(cuts_of(log))))
+    same_but_for_cuts(whole, work_off(log, core=new_core(EVENTFUL), cuts=range(len(log))))
+
+
+@few
+@given(st.data())
+def test_a_crash_under_changing_settings_repeats_alerts_and_makes_no_new_ones(data: st.DataObject) -> None:
+    log = data.draw(told_wards())
+    middle = data.draw(st.integers(0, len(log)))
+    whole = work_off(log, core=new_core(EVENTFUL))
+    run = work_off(log[:middle], core=new_core(EVENTFUL))
+    kept = data.draw(st.sets(st.sampled_from(sorted(run.states))) if run.states else st.just(set()))
+    survivors = Run(states={key: state for key, state in run.states.items() if key in kept})
+    resumed = work_off(log, core=new_core(EVENTFUL), onto=survivors)
+    assert resumed.states == whole.states
+    told = run.alerts + resumed.alerts
+    assert all(alert in whole.alerts for alert in told)
+    assert all(alert in told for alert in whole.alerts)
+
+
+@few
+@given(st.data())
+def test_what_the_service_appends_may_stand_there_twice(data: st.DataObject) -> None:
+    log = data.draw(told_wards())
+    again: list[Record] = []
+    for record in log:
+        again.append(record)
+        if record.headers:
+            again += [record] * data.draw(st.integers(0, 2))
+    once, twice = (work_off(numbered(some), core=new_core(EVENTFUL)) for some in (log, again))
+    assert without_place(once) == without_place(twice)
 
 
 @few
@@ -247,9 +287,10 @@ def test_alerts_are_whole_stories_one_at_a_time(log: list[Record]) -> None:
         assert [(alert.transition, alert.state) for alert in story] in (
             [("raised", "active")],
             [("raised", "active"), ("resolved", "ended")],
+            [("raised", "active"), ("expired", "ended")],
         )
         assert [alert.sequence for alert in story] == list(range(1, len(story) + 1))
-        assert story[0].risk >= BUSY.raise_threshold == story[0].threshold
+        assert (story[0].risk or 0) >= BUSY.raise_threshold == story[0].threshold
 
 
 @few

@@ -40,7 +40,7 @@ def decoded(
     headers: Headers = (),
     timestamp_ms: int = START,
     limits: Limits = LIMITS,
-) -> Measured | StayChange | Rejection:
+) -> object:
     raw = json.dumps(value).encode() if isinstance(value, dict) else value
     return decode_log_record(key, raw, headers, timestamp_ms, limits)
 
@@ -176,6 +176,7 @@ def test_each_reason_is_reached(reason: str, value: bytes | dict[str, object] | 
 def test_every_reason_has_a_test() -> None:
     elsewhere = {
         *("key_missing", "unknown_type", "admission_invalid"),  # below
+        "command_invalid",  # see test_control
         *("wrong_partition", "too_late", "stay_ended"),  # decided by the state, not by decoding: see test_core
     }
     assert {reason for reason, _ in _REFUSED_OBSERVATIONS} | elsewhere == set(REASONS)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec import structs
 
-from agents.policy import PolicyError, chosen_for, load_policy, mismatch
+from agents.policy import PolicyError, chosen_for, critical_bounds, load_policy, mismatch
 from models.artifact import load_model, untrained_model
 
 GOOD = """
@@ -41,6 +43,23 @@ def test_a_file_is_taken_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
     assert load_policy(str(path)) == policy
 
 
+def test_what_a_file_leaves_out_is_as_in_the_shipped_one(tmp_path: Path) -> None:
+    bare, shipped = load_policy(written(tmp_path, GOOD)), load_policy()
+    own = {"name", "version", "digest", "model", "raise_threshold", "resolve_threshold", "escalate_threshold"}
+    rest = set(structs.asdict(shipped)) - own
+    assert {name: getattr(bare, name) for name in rest} == {name: getattr(shipped, name) for name in rest}
+    assert (shipped.raise_minutes, shipped.resolve_minutes, shipped.refractory_minutes) == (0, 0, 0)
+    assert bare.escalate_threshold is None
+
+
+def test_a_vital_sign_without_a_limit_is_never_critical(tmp_path: Path) -> None:
+    policy = load_policy(written(tmp_path, GOOD + "[critical]\nheart_rate = { high = 120 }\n"))
+    low, high = critical_bounds(policy)
+    assert np.isinf(low).all()
+    assert high[0] == 120
+    assert np.isinf(high[1:]).all()
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -51,6 +70,10 @@ def test_a_file_is_taken_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
         (GOOD.replace('version = "2.0.0"', ""), "version"),
         (GOOD + "raise_treshold = 0.1\n", "raise_treshold"),
         (GOOD + 'priority = "high"\n', "priority"),
+        (GOOD + "raise_minutes = -1\n", "raise_minutes"),
+        (GOOD + "escalate_threshold = 0.07\n", "escalate_threshold must not be below"),
+        (GOOD + "[critical]\nlactate = { high = 4 }\n", "lactate"),
+        (GOOD + "[critical]\nheart_rate = { low = 90, high = 80 }\n", "low must not be above high"),
         ("name = ", "not valid"),
         (b"name = '\xff'", "not valid"),
     ],

@@ -60,6 +60,7 @@ def test_only_the_temperature_rises_and_leads_the_reasons() -> None:
 
 def test_contributions_lead_from_the_baseline_risk_to_the_risk() -> None:
     event = raised(feverish())
+    assert event.risk is not None
     assert event.baseline_risk is not None
     assert event.reasons_delta is not None
     odds = [math.log(risk / (1 - risk)) for risk in (event.risk, event.baseline_risk)]

@@ -87,7 +87,7 @@ def test_an_admission_adopts_the_stay_that_its_observations_began() -> None:
 
 def test_the_stay_id_is_kept_once_an_alert_was_made_from_it() -> None:
     run = lived(seen(0), said("admitted", 20, stay_id="visit-9"), said("discharged", 30), alerting=True)
-    assert [(stay, transition) for stay, transition, _ in transitions(run)] == [("p-1", "raised"), ("p-1", "resolved")]
+    assert [(stay, transition) for stay, transition, _ in transitions(run)] == [("p-1", "raised"), ("p-1", "expired")]
 
 
 def test_details_reach_the_model() -> None:
@@ -162,15 +162,15 @@ def test_a_discharge_after_a_long_silence_closes_no_hours_that_nobody_watched() 
     assert [step for step, _ in closed_risks(run)["p"]] == [0]
 
 
-def test_the_end_of_a_stay_resolves_its_alert() -> None:
+def test_the_end_of_a_stay_ends_its_alert() -> None:
     run = lived(seen(0), said("discharged", 10), alerting=True)
-    assert transitions(run)[1:] == [("p-1", "resolved", "the stay ended: discharged")]
-    assert not value(run, "alerting")
+    assert transitions(run)[1:] == [("p-1", "expired", "the stay ended: discharged")]
+    assert not RecordLayout(MODEL).load([b"p"], [run.states[b"p"]]).rows["phase"].any()
 
 
 def test_a_merge_ends_the_stay() -> None:
     run = lived(seen(0), said("merged", 10, into="q"), alerting=True)
-    assert transitions(run)[1:] == [("p-1", "resolved", "the stay ended: merged")]
+    assert transitions(run)[1:] == [("p-1", "expired", "the stay ended: merged")]
     assert stays(run) == [("p-1", 0, True)]
 
 
@@ -179,7 +179,7 @@ def test_another_admission_ends_the_first_stay() -> None:
     assert stays(run) == [("a", 0, True), ("b", 0, False)]
     assert [stay_and_move[:2] for stay_and_move in transitions(run)] == [
         ("a", "raised"),
-        ("a", "resolved"),
+        ("a", "expired"),
         ("b", "raised"),
     ]
 
@@ -218,7 +218,7 @@ def test_a_stay_that_goes_on_after_its_discharge_makes_no_alert_id_twice() -> No
     again = [said("admitted", 60, stay_id="visit-9"), seen(60)]
     run = lived(said("admitted", 0, stay_id="visit-9"), seen(0), said("discharged", 30), *again, alerting=True)
     events = [alert.event_id for _, alert in run.alerts]
-    assert [move for _, move, _ in transitions(run)] == ["raised", "resolved", "raised"]
+    assert [move for _, move, _ in transitions(run)] == ["raised", "expired", "raised"]
     assert len(set(events)) == 3
 
 
@@ -253,7 +253,7 @@ def test_a_silence_longer_than_the_gap_starts_a_new_stay() -> None:
     assert [stay for stay, _, _ in stays(lived(seen(0), seen(week)))] == ["p-1"]
     run = lived(seen(0), seen(week + 1), alerting=True)
     assert stays(run) == [("p-1", 0, True), ("p-2", 0, False)]
-    assert transitions(run)[1] == ("p-1", "resolved", "the stay ended: nothing was measured for too long")
+    assert transitions(run)[1] == ("p-1", "expired", "the stay ended: nothing was measured for too long")
 
 
 def test_an_announced_stay_may_wait_long_for_its_first_observation() -> None:

@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from agents.episodes import moves
 from agents.policy import load_policy
 from models.artifact import load_model
 from models.cohort import read_cohort
@@ -69,12 +68,11 @@ def test_alerts_are_those_of_the_policy_row_by_row(tmp_path: Path) -> None:
     alerting = table["alerting"].to_numpy()
     assert 0 < alerting.sum() < len(alerting)
     for stay in range(cohort.n_stays):
-        is_open = np.zeros(1, dtype=np.bool_)
+        is_open = False
         for row in range(cohort.offsets[stay], cohort.offsets[stay + 1]):
-            if scored.observed[row]:
-                here = slice(row, row + 1)
-                is_open = moves(rules, is_open, scored.risk[here], scored.assessable[here]).alerting(is_open)
-            assert alerting[row] == is_open[0]
+            if scored.observed[row] and scored.assessable[row]:
+                is_open = scored.risk[row] >= (rules.resolve_threshold if is_open else rules.raise_threshold)
+            assert alerting[row] == is_open
 
 
 def test_what_is_hidden_changes_the_risk_as_removing_it_would(tmp_path: Path) -> None:

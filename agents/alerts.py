@@ -1,0 +1,316 @@
+"""The life of the alerts of many patients: observations, commands and the wall clock move it, and every move is told.
+
+Pure: what happens to a row depends on the row, on what its log says next and on the policy. An alert of each kind lives
+in its own column of the state record. Observations are decided on for many rows at once, and only rows that move are
+looked at one by one.
+
+The life of an alert: none, then active; it may be acknowledged, snoozed, and with a latching policy latched (its
+condition has gone before anybody acknowledged it); then none again. A dismissed alert has ended for everybody, but its
+condition still holds: it is not raised again before the condition has gone, or has become worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import episodes, obedience
+from agents.control import ClockSaid, CommandSaid
+from agents.moves import BLIND, LOST, OPEN, PRIORITIES, SEPSIS, Moved, Moves, Phase, Seen, Transition
+from agents.policy import Policy, critical_bounds, milliseconds
+from models.doubt import REASONS
+
+__all__ = ["Alerts"]
+
+_MINUTE_MS = 60_000
+_HIGH = PRIORITIES.index("high")
+_DOUBTS = {
+    "too_few": "too few vital signs were measured",
+    "too_old": "the vital signs are too old",
+    "unlike": "the vital signs are unlike those that the model learned from",
+}
+_Index = NDArray[np.intp]
+
+
+class Alerts(Moves):
+    """Says which alerts of rows of state records move, and why."""
+
+    def __init__(self, rows: NDArray[Any], policy: Policy, tell: Callable[[Moved], None]) -> None:
+        super().__init__(rows, policy, tell)
+        self._low, self._high = critical_bounds(policy)
+
+    # -- observations
+
+    def arrived(self, index: _Index, wall_ms: NDArray[np.int64], time_ms: NDArray[np.int64]) -> None:
+        """Note that the log had something new of these rows, appended at `wall_ms`, about what was at `time_ms`.
+
+        Only a patient whose data come about when they are taken is watched for silence: nobody waits for a replay.
+        """
+        rows = self.rows
+        arrived = np.maximum(rows["arrived_ms"][index], wall_ms)
+        rows["arrived_ms"][index] = arrived
+        rows["live"][index] = arrived - time_ms <= milliseconds(minutes=self.policy.monitoring_lost_minutes)
+
+    def observe(
+        self,
+        index: _Index,
+        places: Sequence[int],
+        wall_ms: NDArray[np.int64],
+        *,
+        risk: NDArray[np.float64],
+        assessable: NDArray[np.bool_],
+    ) -> None:
+        """Decide on these (distinct) rows after an observation each, which has moved risk and clock already.
+
+        `wall_ms` (N,) is when the observations came into the log.
+        """
+        rows, policy, clock = self.rows, self.policy, self.rows["clock_ms"][index]
+        on = rows["on"][index].astype(np.bool_)
+        turning = rows["turning_ms"][index]
+        septic = episodes.risk_turn(
+            policy,
+            on=on[:, SEPSIS],
+            since_ms=turning[:, SEPSIS],
+            risk=risk,
+            assessable=assessable,
+            ended_ms=rows["over_ms"][index, SEPSIS],
+            held_ms=rows["held_ms"][index],
+            clock_ms=clock,
+        )
+        blind = self._blind_turn(on[:, BLIND], turning[:, BLIND], assessable, clock)
+        rows["turning_ms"][index, SEPSIS], rows["turning_ms"][index, BLIND] = septic.since_ms, blind.since_ms
+        stirred = self._stirred(index, risk, assessable)
+        stirred |= septic.began | septic.ended | blind.began | blind.ended
+        for at in np.flatnonzero(stirred).tolist():
+            seen = Seen(places[at], int(index[at]), int(wall_ms[at]), float(risk[at]), bool(assessable[at]))
+            if rows["on"][seen.row, LOST]:
+                self.end(Moved(seen.place, seen.row, LOST, "resolved", int(clock[at]), "something is measured again"))
+            self._septic(seen, began=bool(septic.began[at]), ended=bool(septic.ended[at]))
+            since = int(turning[at, BLIND]) or int(clock[at])
+            self._blind(seen, since, began=bool(blind.began[at]), ended=bool(blind.ended[at]))
+
+    def _blind_turn(
+        self, on: NDArray[np.bool_], since: NDArray[np.int64], assessable: NDArray[np.bool_], clock: NDArray[np.int64]
+    ) -> episodes.Turn:
+        wait = milliseconds(minutes=self.policy.cannot_assess_minutes)
+        doubtful = ~assessable if wait else np.zeros_like(assessable)
+        always = np.ones_like(assessable)
+        return episodes.turn(
+            episodes.Waits(on_ms=wait),
+            on=on,
+            since_ms=since,
+            high=doubtful,
+            low=~doubtful,
+            known=always,
+            blocked=~always,
+            clock_ms=clock,
+        )
+
+    def _stirred(self, index: _Index, risk: NDArray[np.float64], assessable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which rows may move though no episode of theirs begins or ends."""
+        rows, policy = self.rows, self.policy
+        phase = rows["phase"][index]
+        septic = phase[:, SEPSIS]
+        shown = assessable & ((septic == Phase.ACTIVE) | (septic == Phase.ACKNOWLEDGED))
+        worse = (rows["priority"][index, SEPSIS] < _HIGH) & (risk >= (policy.escalate_threshold or np.inf))
+        rose = (
+            (septic == Phase.DISMISSED)
+            & assessable
+            & (risk >= rows["snooze_risk"][index].astype(np.float64) + policy.snooze_rise)
+        )
+        stirred: NDArray[np.bool_] = (
+            (shown & (worse | self._is_news(index, risk)))
+            | rose
+            | (phase == Phase.SNOOZED).any(axis=1)
+            | (septic == Phase.LATCHED)
+            | (rows["on"][index, LOST] > 0)
+        )
+        return stirred
+
+    def _is_news(self, index: _Index, risk: NDArray[np.float64]) -> NDArray[np.bool_]:
+        rows, policy = self.rows, self.policy
+        moved = np.abs(risk - rows["told_risk"][index].astype(np.float64)) >= (policy.update_step or np.inf)
+        waited = rows["clock_ms"][index] - rows["told_ms"][index, SEPSIS] >= milliseconds(minutes=policy.update_minutes)
+        return np.asarray(moved & waited, dtype=np.bool_)
+
+    def _septic(self, seen: Seen, *, began: bool, ended: bool) -> None:
+        rows, policy, row = self.rows, self.policy, seen.row
+        phase, at_ms = Phase(rows["phase"][row, SEPSIS]), int(rows["clock_ms"][row])
+        if began and phase == Phase.LATCHED:
+            self.put(row, SEPSIS, Phase.ACTIVE, on=1)
+            self.move(
+                seen, "updated", f"risk {seen.risk:.1%} is over the raise threshold again; nobody has seen it yet"
+            )
+        elif began:
+            self.start(seen, SEPSIS, at_ms, self._raise_cause(seen.risk))
+        elif ended:
+            cause = f"risk {seen.risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
+            if policy.latching and phase == Phase.ACTIVE:
+                self.put(row, SEPSIS, Phase.LATCHED, on=0)
+                self.move(seen, "updated", cause + "; kept until somebody acknowledges it")
+            else:
+                self.end(Moved(seen.place, row, SEPSIS, "resolved", at_ms, cause))
+        elif phase in {Phase.SNOOZED, Phase.DISMISSED}:
+            self._wake_by_risk(seen, phase)
+        elif phase == Phase.LATCHED:
+            if at_ms - int(rows["told_ms"][row, SEPSIS]) >= milliseconds(hours=policy.latch_hours):
+                cause = f"nobody acknowledged it within {policy.latch_hours:g} h of the risk's fall"
+                self.end(Moved(seen.place, row, SEPSIS, "resolved", at_ms, cause))
+        elif phase and seen.assessable:
+            self._news(seen)
+
+    def _raise_cause(self, risk: float) -> str:
+        threshold, minutes = self.policy.raise_threshold, self.policy.raise_minutes
+        if minutes:
+            return f"risk {risk:.1%} has not been below the raise threshold of {threshold:.1%} for {minutes:g} minutes"
+        return f"risk {risk:.1%} reached the raise threshold of {threshold:.1%}"
+
+    def _news(self, seen: Seen) -> None:
+        rows, policy, row = self.rows, self.policy, seen.row
+        limit = policy.escalate_threshold
+        if limit is not None and seen.risk >= limit and rows["priority"][row, SEPSIS] < _HIGH:
+            self.escalate(seen, _HIGH, f"risk {seen.risk:.1%} reached the threshold of {limit:.1%} for a high priority")
+        elif self._is_news(np.array([row]), np.array([seen.risk]))[0]:
+            before = float(rows["told_risk"][row])
+            self.move(seen, "updated", f"risk went from {before:.1%} to {seen.risk:.1%}")
+
+    def _wake_by_risk(self, seen: Seen, phase: Phase) -> None:
+        """End a snooze, or raise anew what was dismissed, where the patient has become worse; or the time is over."""
+        rows, row = self.rows, seen.row
+        before = float(rows["snooze_risk"][row])
+        rose = seen.assessable and seen.risk >= before + self.policy.snooze_rise
+        if phase == Phase.DISMISSED:
+            if rose:
+                cause = f"risk rose from {before:.1%}, at which the last alert was dismissed, to {seen.risk:.1%}"
+                self.start(seen, SEPSIS, int(rows["clock_ms"][row]), cause)
+            return
+        critical = self.critical(row)
+        crossed = critical & ~int(rows["critical"][row])
+        rows["critical"][row] &= critical  # a sign that has come back may cross again
+        priority = min(int(rows["priority"][row, SEPSIS]) + 1, _HIGH)
+        if rose:
+            self.escalate(seen, priority, f"risk rose from {before:.1%}, at which it was snoozed, to {seen.risk:.1%}")
+        elif crossed:
+            self.escalate(seen, priority, "a vital sign has crossed a critical limit since the alert was snoozed")
+        elif rows["clock_ms"][row] >= rows["snooze_ms"][row, SEPSIS]:
+            self.wake(seen.place, row, SEPSIS, int(rows["clock_ms"][row]), seen.wall_ms)
+
+    def critical(self, row: int) -> int:
+        """Return which vital signs are beyond a critical limit as last known, one bit each."""
+        values = self.rows["last_value"][row]
+        beyond = (values < self._low) | (values > self._high)
+        return int(sum(1 << sign for sign in np.flatnonzero(beyond).tolist()))
+
+    def _blind(self, seen: Seen, since_ms: int, *, began: bool, ended: bool) -> None:
+        rows, row = self.rows, seen.row
+        at_ms = int(rows["clock_ms"][row])
+        if began:
+            rows["told_ms"][row, BLIND] = since_ms
+            cause = f"the risk has meant nothing for {(at_ms - since_ms) // _MINUTE_MS} minutes: {self._doubt(row)}"
+            self.start(seen, BLIND, at_ms, cause)
+        elif ended:
+            self.end(Moved(seen.place, row, BLIND, "resolved", at_ms, "the risk means something again"))
+        elif rows["phase"][row, BLIND] == Phase.SNOOZED and at_ms >= rows["snooze_ms"][row, BLIND]:
+            self.wake(seen.place, row, BLIND, at_ms, seen.wall_ms)
+
+    def _doubt(self, row: int) -> str:
+        return _DOUBTS.get(REASONS[self.rows["doubt"][row]], "too little is known of the patient")
+
+    # -- the wall clock
+
+    def clock(self, place: int, row: int, said: ClockSaid) -> None:
+        """Act on what the wall clock said, as far as it is still true."""
+        if not self.rows["watched"][row]:
+            return
+        if "monitoring_lost" in said.due:
+            self._lose(place, row, said.time_ms)
+        for kind in range(len(episodes.KINDS)):
+            if "snooze_over" in said.due and self._snooze_is_over(row, kind, said.time_ms):
+                self.wake(place, row, kind, said.time_ms, said.time_ms)
+            elif "escalate" in said.due and self._waits_too_long(row, kind, said.time_ms):
+                self.rows["priority"][row, kind] += 1
+                self.rows["waiting_ms"][row, kind] = said.time_ms
+                cause = f"nobody has acknowledged it for {self.policy.acknowledge_minutes:g} minutes"
+                self.tell(Moved(place, row, kind, "escalated", said.time_ms, cause))
+
+    def _snooze_is_over(self, row: int, kind: int, now_ms: int) -> bool:
+        rows = self.rows
+        snoozed = rows["phase"][row, kind] == Phase.SNOOZED and rows["snooze_live"][row, kind]
+        return bool(snoozed and now_ms >= rows["snooze_ms"][row, kind])
+
+    def _waits_too_long(self, row: int, kind: int, now_ms: int) -> bool:
+        rows, patience = self.rows, milliseconds(minutes=self.policy.acknowledge_minutes)
+        may_rise = rows["phase"][row, kind] == Phase.ACTIVE and rows["priority"][row, kind] < _HIGH
+        return bool(may_rise and patience and now_ms - int(rows["waiting_ms"][row, kind]) >= patience)
+
+    def _lose(self, place: int, row: int, at_ms: int) -> None:
+        rows = self.rows
+        patience = milliseconds(minutes=self.policy.monitoring_lost_minutes)
+        silent_ms = at_ms - int(rows["arrived_ms"][row])
+        if not (patience and rows["live"][row]) or rows["on"][row, LOST] or silent_ms < patience:
+            return
+        what = "nothing new" if rows["last_ms"][row].any() else "nothing since the admission"
+        cause = f"{what} has come of the patient for {silent_ms / _MINUTE_MS:.3g} minutes"
+        seen = Seen(place, row, at_ms, float(rows["risk"][row]), assessable=False)
+        self.start(seen, LOST, at_ms, cause)
+
+    # -- people
+
+    def obey(self, place: int, row: int, said: CommandSaid, wall_ms: int) -> bool:
+        """Do what a command says, or tell why not; return whether a hold on sepsis alerts began.
+
+        One that the log has had before changes nothing and is not answered again.
+        """
+        rows, command = self.rows, said.command
+        if obedience.repeats(rows, row, said):
+            return False
+        kind = obedience.kind_of(rows, row, command)
+        refusal = obedience.refusal(rows, row, kind, said, self.policy)
+        obedience.remember(rows, row, said)
+        if refusal is not None:
+            self.answer(Moved(place, row, kind or SEPSIS, "rejected", said.time_ms, refusal[1], command, refusal[0]))
+            return False
+        if kind is None:
+            return False
+        moved = self._obeyed(row, kind, said, wall_ms)
+        self.tell(Moved(place, row, kind, moved[0], said.time_ms, moved[1], command))
+        return command.verdict == "already_treated"
+
+    def _obeyed(self, row: int, kind: int, said: CommandSaid, wall_ms: int) -> tuple[Transition, str]:
+        """Change the row as a possible command says; return the transition and its cause."""
+        rows, command, policy = self.rows, said.command, self.policy
+        phase = Phase(rows["phase"][row, kind])
+        if command.type == "acknowledge" and phase == Phase.LATCHED:
+            self.over(row, kind, said.time_ms)
+            return "resolved", "acknowledged after the risk had fallen"
+        if command.type == "acknowledge":
+            self.put(row, kind, Phase.ACKNOWLEDGED)
+            return "acknowledged", "somebody has seen it"
+        if command.type == "snooze":
+            self.put(row, kind, Phase.SNOOZED)
+            rows["snooze_ms"][row, kind] = said.time_ms + milliseconds(minutes=command.minutes or 0.0)
+            rows["snooze_live"][row, kind] = obedience.given_now(said, wall_ms)
+            if kind == SEPSIS:
+                rows["snooze_risk"][row], rows["critical"][row] = rows["risk"][row], self.critical(row)
+            return "snoozed", f"snoozed for {command.minutes:g} minutes"
+        if command.type == "dismiss":
+            self.over(row, kind, said.time_ms, on=int(rows["on"][row, kind]))
+            if kind == SEPSIS:
+                rows["snooze_risk"][row] = rows["risk"][row]
+            return "resolved", f"dismissed: {command.reason}"
+        if command.verdict != "already_treated":
+            return "marked", f"marked as {command.verdict}"
+        rows["held_ms"][row] = int(rows["clock_ms"][row]) + milliseconds(hours=policy.treated_hours)
+        self.over(row, kind, said.time_ms if phase in OPEN else int(rows["over_ms"][row, kind]))
+        cause = f"already treated: no sepsis alert for {policy.treated_hours:g} h"
+        return ("resolved" if phase in OPEN else "marked"), cause
+
+    # -- the stay's end
+
+    def end_stay(self, place: int, row: int, at_ms: int, cause: str) -> None:
+        """End what is open: the stay is over, which does not say that its reason is."""
+        for kind in range(len(episodes.KINDS)):
+            self.end(Moved(place, row, kind, "expired", at_ms, cause))

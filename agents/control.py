@@ -1,0 +1,99 @@
+"""What stands in a patient's log beside measurements and stays: commands of people, the wall clock, settings.
+
+From bytes to checked entries; a check that fails raises `Refused`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from agents.checking import (
+    Headers,
+    Limits,
+    Refused,
+    check_every_field_once,
+    check_identity,
+    check_time,
+    parsed,
+    source_offset_of,
+)
+from agents.messages import SCHEMA_VERSION, Clock, Command, Settings
+from agents.rejection import Rejection
+
+__all__ = ["ClockSaid", "CommandSaid", "SettingsSaid", "clock_said", "command_said", "settings_said"]
+
+_LONGEST_ID = 64
+_LONGEST_TEXT = 256
+_FIELD_OF = {"snooze": "minutes", "dismiss": "reason", "mark": "verdict"}  # what a command of a type needs
+
+_command_decoder = msgspec.json.Decoder(Command, strict=True)
+_clock_decoder = msgspec.json.Decoder(Clock, strict=True)
+_settings_decoder = msgspec.json.Decoder(Settings, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSaid:
+    """A checked command; `time_ms` is when it was given."""
+
+    patient_id: str
+    time_ms: int
+    command: Command
+    source_offset: int = -1  # its offset in the commands topic; -1 when it did not come from there
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSaid:
+    """What the wall clock said of a patient at `time_ms`."""
+
+    patient_id: str
+    time_ms: int
+    due: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsSaid:
+    """The settings for what stands after it in the partition."""
+
+    settings: Settings
+
+
+def command_said(
+    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
+) -> CommandSaid:
+    """Decode a command."""
+    said = parsed(value, _command_decoder, limits)
+    check_every_field_once(value or b"")
+    check_identity(said.patient_id, key, said.schema_version)
+    for name, text, most in (
+        ("command_id", said.command_id, _LONGEST_ID),
+        ("alert_id", said.alert_id, _LONGEST_ID),
+        ("by", said.by, _LONGEST_ID),
+        ("reason", said.reason, _LONGEST_TEXT),
+    ):
+        if text is not None and not (0 < len(text.encode()) <= most and text.isprintable()):
+            raise Refused(Rejection("command_invalid", f"{name} must be 1 to {most} bytes of printable text"))
+    for kind, name in _FIELD_OF.items():
+        if (said.type == kind) != (getattr(said, name) is not None):
+            raise Refused(Rejection("command_invalid", f"{name} belongs to a {kind} command, and it needs one"))
+    if said.minutes is not None and not said.minutes > 0:
+        raise Refused(Rejection("command_invalid", "minutes must be above 0"))
+    time_ms = check_time(said.time, "time", timestamp_ms, limits)
+    return CommandSaid(said.patient_id, time_ms, said, source_offset_of(headers))
+
+
+def clock_said(key: bytes | None, value: bytes | None, timestamp_ms: int, limits: Limits) -> ClockSaid:
+    """Decode what the wall clock said."""
+    said = parsed(value, _clock_decoder, limits)
+    check_identity(said.patient_id, key, said.schema_version)
+    time_ms = check_time(said.time, "time", timestamp_ms, limits)
+    return ClockSaid(said.patient_id, time_ms, frozenset(due.what for due in said.due))
+
+
+def settings_said(value: bytes | None, limits: Limits) -> SettingsSaid:
+    """Decode settings."""
+    said = parsed(value, _settings_decoder, limits)
+    if said.schema_version != SCHEMA_VERSION:
+        raise Refused(Rejection("unknown_version", f"schema_version is not {SCHEMA_VERSION}"))
+    return SettingsSaid(said)

@@ -1,0 +1,82 @@
+"""Which policy decides at which place of a partition: what the log itself has named, kept in a record of its own.
+
+A worker that takes a partition up under another policy or model than the log last named appends its own, whole. So a
+replay uses the right thresholds at the right places, without the files of long ago. The last few are kept: records from
+before the newest settings may be read again after a crash, and are decided on as they were.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from agents.messages import Identity, Settings
+from agents.policy import Policy
+from agents.record import sealed, unsealed
+
+__all__ = ["InForce", "is_settings_key", "settings_key"]
+
+_PREFIX = b"!settings-"  # no patient id has an exclamation mark
+_KEPT = 8
+
+
+class _Since(msgspec.Struct, frozen=True):
+    offset: int
+    settings: Settings
+
+
+_decoder = msgspec.json.Decoder(list[_Since])
+
+
+def settings_key(partition: int) -> bytes:
+    """Return the key under which a partition's settings stand among the state records."""
+    return _PREFIX + str(partition).encode()
+
+
+def is_settings_key(key: bytes) -> bool:
+    """Tell whether a key among the state records is not a patient's."""
+    return key.startswith(_PREFIX)
+
+
+class InForce:
+    """The settings that a partition's log has named, oldest first."""
+
+    def __init__(self, known: list[_Since]) -> None:
+        self._known = known
+        self.moved = False  # since it was loaded
+
+    @classmethod
+    def load(cls, record: bytes | None) -> InForce:
+        """Read a partition's record; without a sound one nothing has been named."""
+        content = None if record is None else unsealed(record)
+        return cls([] if content is None else _decoder.decode(content))
+
+    def dump(self) -> bytes:
+        """Return the record."""
+        return sealed(msgspec.json.encode(self._known), self._known[-1].offset)
+
+    def take(self, offset: int, settings: Settings) -> None:
+        """Note settings that stand at `offset`; those that the log has named already change nothing."""
+        if self._known and (offset <= self._known[-1].offset or self.names(settings.policy, settings.model)):
+            return
+        self._known = [*self._known, _Since(offset, settings)][-_KEPT:]
+        self.moved = True
+
+    def names(self, policy: Policy, model: Identity) -> bool:
+        """Tell whether the newest settings are these."""
+        return bool(self._known) and (self._known[-1].settings.policy, self._known[-1].settings.model) == (
+            policy,
+            model,
+        )
+
+    def place_at(self, offset: int) -> int:
+        """Return a number for the settings in force at an offset: -1 before the first that are known."""
+        return sum(since.offset < offset for since in self._known) - 1
+
+    def policy(self, place: int) -> Policy | None:
+        """Return the policy of settings by their number; None before the first."""
+        return self._known[place].settings.policy if place >= 0 else None
+
+    @property
+    def newest(self) -> Policy | None:
+        """The policy that decides on what comes next, where the log has named one."""
+        return self._known[-1].settings.policy if self._known else None

@@ -1,0 +1,83 @@
+"""Which alert a command means, and whether it can be obeyed. Pure; times are epoch ms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import episodes
+from agents.control import CommandSaid
+from agents.messages import Command
+from agents.moves import OPEN, SEPSIS, Phase
+from agents.policy import Policy, milliseconds
+from agents.record import fingerprint
+
+__all__ = ["given_now", "kind_of", "refusal", "remember", "repeats"]
+
+_NOW_MS = 5 * 60_000  # a command that came later than this speaks of event time alone
+
+
+def repeats(rows: NDArray[Any], row: int, said: CommandSaid) -> bool:
+    """Tell whether the patient's log has had this command before, by its id."""
+    return bool((rows["commands"][row] == np.uint64(fingerprint(said.command.command_id))).any())
+
+
+def remember(rows: NDArray[Any], row: int, said: CommandSaid) -> None:
+    """Note the command, so that it counts once."""
+    rows["commands"][row, 1:] = rows["commands"][row, :-1].copy()
+    rows["commands"][row, 0] = fingerprint(said.command.command_id)
+    rows["commands_offset"][row] = max(int(rows["commands_offset"][row]), said.source_offset)
+
+
+def kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
+    """Return the kind of the patient's alert that is named, open or the last of this stay; None for no such alert."""
+    record = rows[row]
+    patient, stay = bytes(record["key"]).decode(), bytes(record["stay_id"]).decode()
+    for number, kind in enumerate(episodes.KINDS):
+        own = episodes.alert_id(patient, stay, int(record["start_ms"]), kind, int(record["episode"][number]))
+        if record["sequence"][number] and own == command.alert_id:
+            return number
+    return None
+
+
+def refusal(
+    rows: NDArray[Any], row: int, kind: int | None, said: CommandSaid, policy: Policy
+) -> tuple[str, str] | None:
+    """Return the code of a reason and a sentence where the command is stale or impossible, else None."""
+    command = said.command
+    if 0 <= said.source_offset <= rows["commands_offset"][row]:
+        return "out_of_order", "the command stands before one that was taken already"
+    if kind is None:
+        return "unknown_alert", "the patient has no such alert in this stay"
+    phase, sequence = int(rows["phase"][row, kind]), int(rows["sequence"][row, kind])
+    ended, over_ms = phase not in OPEN, int(rows["over_ms"][row, kind])
+    minutes, most = command.minutes or 0.0, policy.snooze_most_minutes
+    late = ended and said.time_ms - over_ms > milliseconds(hours=policy.mark_hours)
+    objections = (
+        (ended and command.type != "mark", "alert_ended", "the alert has ended"),
+        (
+            command.sequence not in {None, sequence},
+            "stale_sequence",
+            f"the alert has moved on: its last transition is {sequence}, not {command.sequence}",
+        ),
+        (
+            command.type == "acknowledge" and phase == Phase.ACKNOWLEDGED,
+            "already_acknowledged",
+            "the alert is acknowledged already",
+        ),
+        (minutes > most, "snooze_too_long", f"an alert may be snoozed for {most:g} minutes at most"),
+        (
+            command.verdict == "already_treated" and kind != SEPSIS,
+            "not_sepsis",
+            "only a sepsis alert can be marked as already treated",
+        ),
+        (late, "too_late_to_mark", f"the alert ended more than {policy.mark_hours:g} h ago"),
+    )
+    return next(((code, text) for applies, code, text in objections if applies), None)
+
+
+def given_now(said: CommandSaid, wall_ms: int) -> bool:
+    """Tell whether a command came about when it was given, so that the wall clock may count its minutes."""
+    return wall_ms - said.time_ms <= _NOW_MS

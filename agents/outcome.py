@@ -1,0 +1,46 @@
+"""What a chunk of a partition's log is made of, and what comes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agents.checking import Headers
+from agents.messages import AlertEvent, RiskScore
+from agents.rejection import Rejection
+
+__all__ = ["LogRecord", "Outcome"]
+
+
+class LogRecord(Protocol):
+    """A record of the observations topic, as aiokafka's ConsumerRecord has it; timestamp in epoch milliseconds."""
+
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
+
+
+@dataclass
+class Outcome:
+    """All that one chunk gives. Indices are positions in the chunk's records."""
+
+    states: dict[bytes, bytes] = field(default_factory=dict)
+    scores: list[RiskScore] = field(default_factory=list)
+    alerts: list[tuple[int, AlertEvent]] = field(default_factory=list)  # with the record that decided
+    rejected: list[tuple[int, Rejection]] = field(default_factory=list)
+    accepted: int = 0
+    replayed: int = 0  # records that a state held already
+    repeated: int = 0
+    superseded: int = 0
+    steps_closed: int = 0
+    risks: int = 0
+    state_resets: Counter[str] = field(default_factory=Counter)
+    model_seconds: float = 0.0
