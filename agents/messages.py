@@ -199,6 +199,7 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
     ended: bool = False
     doubt: Doubt | None = None
     held_until: str | None = None
+    test: bool = False  # a canary's
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -282,3 +283,4 @@ class AlertEvent(msgspec.Struct, frozen=True, gc=False):
     reasons_method: str | None = None
     reasons_delta: float | None = None  # log-odds by which the contributions miss what they explain
     scores_disagreeing: list[str] = []  # of the three partial scores, those that see it otherwise
+    test: bool = False  # a canary's: there is no such patient, and nobody must be paged

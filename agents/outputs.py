@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import episodes
+from agents.canary import is_canary
 from agents.messages import AlertEvent, ClosedStep, Doubt, DoubtReason, Identity, Reading, RiskScore, SourcePosition
 from agents.moves import BLIND, LOST, PRIORITIES, SEPSIS, Moved, Phase
 from agents.policy import Policy
@@ -96,6 +97,7 @@ class Outputs:
             snoozed_until=_time(record["snooze_ms"][kind]) if phase == Phase.SNOOZED and sequence else None,
             held_until=_held_until(record) if kind == SEPSIS else None,
             scores_disagreeing=self._disagreeing(moved, news2, qsofa, sirs),
+            test=is_canary(patient),
         )
 
     def _threshold(self, moved: Moved) -> float | None:
@@ -143,6 +145,7 @@ class Outputs:
                 ended=ended,
                 doubt=_doubt(rows[row]),
                 held_until=_held_until(rows[row]),
+                test=is_canary(bytes(rows["key"][row]).decode()),
             )
             for i, row in enumerate(index.tolist())
         ]

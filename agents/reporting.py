@@ -35,6 +35,7 @@ class Reporting:
         """Report records that are done: `acknowledged` is when (epoch seconds), `seconds` is how long it took."""
         now_ms = acknowledged * 1000
         newest = {score.source.offset for score in outcome.scores}
+        alerts = [(i, alert) for i, alert in outcome.alerts if not alert.test]  # a canary is no patient
         for key, state in outcome.states.items():
             if not is_settings_key(key):
                 self._ward[key] = record.census(state)
@@ -48,13 +49,13 @@ class Reporting:
                 rejected=Counter(rejection.reason for _, rejection in outcome.rejected),
                 steps_closed=outcome.steps_closed,
                 risks=outcome.risks,
-                alerts=Counter((alert.kind, alert.transition, alert.priority) for _, alert in outcome.alerts),
+                alerts=Counter((alert.kind, alert.transition, alert.priority) for _, alert in alerts),
                 state_resets=outcome.state_resets,
                 model_seconds=outcome.model_seconds,
                 seconds=seconds,
-                append_to_alert_seconds=tuple((now_ms - records[i].timestamp) / 1000 for i, _ in outcome.alerts),
+                append_to_alert_seconds=tuple((now_ms - records[i].timestamp) / 1000 for i, _ in alerts),
                 time_to_alert_seconds=tuple(
-                    (now_ms - (parse_time_ms(alert.occurred_at) or now_ms)) / 1000 for _, alert in outcome.alerts
+                    (now_ms - (parse_time_ms(alert.occurred_at) or now_ms)) / 1000 for _, alert in alerts
                 ),
                 append_to_risk_seconds=tuple(
                     (now_ms - item.timestamp) / 1000 for item in records if item.offset in newest

@@ -1,4 +1,4 @@
-"""Every metric that a worker exports: its kind, unit, labels and meaning, as data.
+"""Every metric that a worker or a canary exports: its kind, unit, labels and meaning, as data.
 
 Nothing is exported that does not stand here. Labels have few values that are known beforehand, and never a patient,
 stay, bed or alert.
@@ -15,7 +15,7 @@ from agents.record import RESET_REASONS
 from agents.rejection import REASONS
 from monitor.version import VERSION
 
-__all__ = ["CATALOGUE", "PREFIX", "Metric"]
+__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "PREFIX", "Metric"]
 
 PREFIX = "sepsis_monitor_"
 
@@ -169,5 +169,30 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric(
         "sepsis_monitor_build_info", "info", "", "The program; always 1.", labels=("version",), children=((VERSION,),)
+    ),
+)
+
+CANARY_CATALOGUE: tuple[Metric, ...] = (
+    Metric(
+        "sepsis_monitor_canary_alert_seconds",
+        "histogram",
+        "seconds",
+        "From the sending of a canary's observation to the reading of its alert, the whole way.",
+        buckets=_LATENCIES,
+    ),
+    Metric(
+        "sepsis_monitor_canary_last_alert_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the last alert of a partition's canary was read, since 1970; 0: none since the start. An old one means "
+        "that no alert of that partition's patients comes through.",
+        labels=("partition",),
+    ),
+    Metric(
+        "sepsis_monitor_canary_missed_total",
+        "counter",
+        "alerts",
+        "Alerts of canaries that did not come in time, by partition.",
+        labels=("partition",),
     ),
 )

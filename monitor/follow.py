@@ -97,11 +97,13 @@ class AlertFilter:
     kinds: frozenset[str] = frozenset()
     units: frozenset[str] = frozenset()
     priorities: frozenset[str] = frozenset()
+    tests: bool = False  # whether canaries' alerts are wanted too
 
     def admits(self, event: AlertEvent) -> bool:
         """Return whether the event is wanted."""
         return (
-            (not self.kinds or event.kind in self.kinds)
+            (self.tests or not event.test)
+            and (not self.kinds or event.kind in self.kinds)
             and (not self.units or event.unit in self.units)
             and (not self.priorities or event.priority in self.priorities)
         )

@@ -11,7 +11,35 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from agents.observer import ChunkReport
 from monitor.catalogue import CATALOGUE, PREFIX, Metric
 
-__all__ = ["Metrics"]
+__all__ = ["Instruments", "Metrics"]
+
+
+class Instruments:
+    """The counters, gauges and histograms of a catalogue in one registry, by their names without the prefix."""
+
+    def __init__(self, catalogue: tuple[Metric, ...], registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self.counters: dict[str, Counter] = {}
+        self.gauges: dict[str, Gauge] = {}
+        self.histograms: dict[str, Histogram] = {}
+        for metric in catalogue:
+            self._make(metric)
+
+    def _make(self, metric: Metric) -> None:
+        short = metric.name.removeprefix(PREFIX)
+        made: Counter | Gauge | Histogram
+        if metric.kind == "counter":
+            made = self.counters[short] = Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)
+        elif metric.kind == "histogram":
+            made = self.histograms[short] = Histogram(
+                metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets
+            )
+        else:
+            made = self.gauges[short] = Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
+        for values in metric.children:
+            child = made.labels(*values)
+            if metric.kind == "info" and isinstance(child, Gauge):
+                child.set(1)
 
 
 class Metrics:
@@ -19,27 +47,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
-        for metric in CATALOGUE:
-            self._make(metric)
-
-    def _make(self, metric: Metric) -> None:
-        short = metric.name.removeprefix(PREFIX)
-        made: Counter | Gauge | Histogram
-        if metric.kind == "counter":
-            made = self._counters[short] = Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
-        elif metric.kind == "histogram":
-            made = self._histograms[short] = Histogram(
-                metric.name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
-            )
-        else:
-            made = self._gauges[short] = Gauge(metric.name, metric.meaning, metric.labels, registry=self.registry)
-        for values in metric.children:
-            child = made.labels(*values)
-            if metric.kind == "info" and isinstance(child, Gauge):
-                child.set(1)
+        made = Instruments(CATALOGUE, self.registry)
+        self._counters, self._gauges, self._histograms = made.counters, made.gauges, made.histograms
 
     def identify(self, *, model: tuple[str, str, str], policy: tuple[str, str, str]) -> None:
         """Say which model and policy are at work: name, version and digest of each."""

@@ -48,6 +48,7 @@ def _choice(field: str) -> click.Choice[str]:
 @click.option("--kind", "kinds", type=_choice("kind"), multiple=True, help="Only this kind; may be repeated.")
 @click.option("--unit", "units", metavar="UNIT", multiple=True, help="Only this unit; may be repeated.")
 @click.option("--priority", "priorities", type=_choice("priority"), multiple=True, help="Only this priority.")
+@click.option("--tests", is_flag=True, help="Also the test alerts of canaries.")
 @click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @pass_invocation
 def command(
@@ -60,6 +61,7 @@ def command(
     kinds: tuple[str, ...],
     units: tuple[str, ...],
     priorities: tuple[str, ...],
+    tests: bool,
     most: int | None,
 ) -> None:
     """Print alert events, as they come or as they came.
@@ -75,7 +77,7 @@ def command(
     Example: sepsis-monitor alerts --follow --from now --kind sepsis_risk
     """
     settings = invocation.settings()
-    wanted = AlertFilter(frozenset(kinds), frozenset(units), frozenset(priorities))
+    wanted = AlertFilter(frozenset(kinds), frozenset(units), frozenset(priorities), tests)
     tail = Tail()
     with stop_requested() as stop, open_broker(settings) as bootstrap:
         consumer = clients.consumer(settings.kafka, bootstrap, **_membership(settings, group))

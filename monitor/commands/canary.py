@@ -1,0 +1,142 @@
+"""`canary`: one test alert every few minutes, end to end, and a metric that shows when it stays away."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import click
+import structlog
+from kafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from agents.observer import Status
+from agents.topics import Topics, topic_specs
+from monitor import clients, http
+from monitor.brokers import open_broker
+from monitor.canary import Canaries, Round
+from monitor.catalogue import CANARY_CATALOGUE
+from monitor.errors import Failure
+from monitor.follow import assign
+from monitor.invocation import Invocation, pass_invocation
+from monitor.metrics import Instruments
+from monitor.settings import Settings
+from monitor.signals import stop_requested
+from monitor.topic_admin import create_topics
+
+__all__ = ["command"]
+
+_log = structlog.get_logger(__name__)
+
+
+class _Watch:
+    """What the rounds found, as metrics and as the answer of /readyz."""
+
+    def __init__(self, partitions: int) -> None:
+        self.registry = CollectorRegistry()
+        self._made = Instruments(CANARY_CATALOGUE, self.registry)
+        self._missed: tuple[str, ...] = ("no round yet",)
+        for partition in range(partitions):
+            self._made.gauges["canary_last_alert_timestamp_seconds"].labels(str(partition)).set(0)
+            self._made.counters["canary_missed_total"].labels(str(partition))
+
+    def note(self, found: Round) -> None:
+        for partition, seconds in found.seconds.items():
+            self._made.histograms["canary_alert_seconds"].observe(seconds)
+            self._made.gauges["canary_last_alert_timestamp_seconds"].labels(str(partition)).set(time.time())
+        for partition in found.missed:
+            self._made.counters["canary_missed_total"].labels(str(partition)).inc()
+        if found.missed:
+            _log.error("canary_missed", partitions=found.missed, meaning="no alert of these partitions comes through")
+        self._missed = tuple(f"partition_{partition}" for partition in found.missed)
+
+    def status(self) -> Status:
+        return Status(live=True, ready=not self._missed, failing=self._missed)
+
+
+@click.command(name="canary")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1),
+    default=180.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="From round to round.",
+)
+@click.option(
+    "--within",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an alert may take.",
+)
+@click.option("--once", is_flag=True, help="One round; exit code 1 where an alert did not come.")
+@click.option("--json", "as_json", is_flag=True, help="Print each round as one JSON object.")
+@pass_invocation
+def command(invocation: Invocation, *, every: float, within: float, once: bool, as_json: bool) -> None:
+    """Let a made-up patient of each partition be alerted every few minutes, and say when no alert comes.
+
+    The canary's observations go the way of a patient's; its alerts are marked `test`, and count in no clinical metric.
+    /metrics has `sepsis_monitor_canary_last_alert_timestamp_seconds` by partition; /readyz says whether the last round
+    was whole. Run one for each deployment, on a port of its own (http.port), and not beside a second one.
+
+    Example: sepsis-monitor canary --once
+    """
+    settings = invocation.settings()
+    topics = Topics(settings.topics.prefix)
+    with stop_requested() as stop, open_broker(settings) as bootstrap:
+        create_topics(bootstrap, settings, topic_specs(topics))
+        _run(settings, bootstrap, topics, stop, every=every, within=within, once=once, as_json=as_json)
+
+
+def _run(
+    settings: Settings,
+    bootstrap: str,
+    topics: Topics,
+    stop: threading.Event,
+    *,
+    every: float,
+    within: float,
+    once: bool,
+    as_json: bool,
+) -> None:
+    producer = clients.producer(settings.kafka, bootstrap)
+    consumer = clients.consumer(settings.kafka, bootstrap)
+    watch = _Watch(settings.topics.partitions)
+    server = None if once else http.start(settings.http.host, settings.http.port, watch.registry, watch.status)
+    try:
+        assign(consumer, [topics.alert_events], "now")
+        canaries = Canaries(topics, producer, consumer, settings.topics.partitions, stopping=stop.is_set)
+        while not stop.is_set():
+            began = time.monotonic()
+            found = _round(canaries, settings.topics.partitions, within)
+            watch.note(found)
+            click.echo(json.dumps(found.as_json()) if as_json else _line(found))
+            if once:
+                break
+            stop.wait(max(0.0, every - (time.monotonic() - began)))
+    finally:
+        if server is not None:
+            server.stop()
+        consumer.close(autocommit=False)
+        producer.close()
+    if once and found.missed:
+        msg = f"no alert came from the partitions {found.missed} within {within:g} s: is a worker ready there?"
+        raise Failure(msg)
+
+
+def _round(canaries: Canaries, partitions: int, within: float) -> Round:
+    """Make one round; where the cluster does not answer, no alert came, and the next round tries again."""
+    try:
+        return canaries.round(within)
+    except KafkaError as error:
+        _log.warning("canary_round_failed", meaning=f"the cluster does not answer: {type(error).__name__}")
+        return Round(missed=list(range(partitions)))
+
+
+def _line(found: Round) -> str:
+    slowest = max(found.seconds.values(), default=0.0)
+    heard = f"alerts of {len(found.seconds)} partitions, the slowest after {slowest:.2f} s"
+    return f"{heard}; NONE from partitions {', '.join(map(str, found.missed))}" if found.missed else heard
