@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import episodes, obedience
+from agents import clock, episodes, obedience
 from agents.control import ClockSaid, CommandSaid
 from agents.moves import BLIND, LOST, OPEN, PRIORITIES, SEPSIS, Moved, Moves, Phase, Seen, Transition
 from agents.policy import Policy, critical_bounds, milliseconds
@@ -223,39 +223,25 @@ class Alerts(Moves):
 
     def clock(self, place: int, row: int, said: ClockSaid) -> None:
         """Act on what the wall clock said, as far as it is still true."""
-        if not self.rows["watched"][row]:
-            return
-        if "monitoring_lost" in said.due:
-            self._lose(place, row, said.time_ms)
+        rows, now_ms = self.rows[row : row + 1], said.time_ms
+        if "monitoring_lost" in said.due and clock.is_silent(rows, now_ms, self.policy)[0]:
+            self._lose(place, row, now_ms)
+        over, late = clock.snoozes_over(rows, now_ms)[0], clock.waits_too_long(rows, now_ms, self.policy)[0]
         for kind in range(len(episodes.KINDS)):
-            if "snooze_over" in said.due and self._snooze_is_over(row, kind, said.time_ms):
-                self.wake(place, row, kind, said.time_ms, said.time_ms)
-            elif "escalate" in said.due and self._waits_too_long(row, kind, said.time_ms):
+            if "snooze_over" in said.due and over[kind]:
+                self.wake(place, row, kind, now_ms, now_ms)
+            elif "escalate" in said.due and late[kind]:
                 self.rows["priority"][row, kind] += 1
-                self.rows["waiting_ms"][row, kind] = said.time_ms
+                self.rows["waiting_ms"][row, kind] = now_ms
                 cause = f"nobody has acknowledged it for {self.policy.acknowledge_minutes:g} minutes"
-                self.tell(Moved(place, row, kind, "escalated", said.time_ms, cause))
-
-    def _snooze_is_over(self, row: int, kind: int, now_ms: int) -> bool:
-        rows = self.rows
-        snoozed = rows["phase"][row, kind] == Phase.SNOOZED and rows["snooze_live"][row, kind]
-        return bool(snoozed and now_ms >= rows["snooze_ms"][row, kind])
-
-    def _waits_too_long(self, row: int, kind: int, now_ms: int) -> bool:
-        rows, patience = self.rows, milliseconds(minutes=self.policy.acknowledge_minutes)
-        may_rise = rows["phase"][row, kind] == Phase.ACTIVE and rows["priority"][row, kind] < _HIGH
-        return bool(may_rise and patience and now_ms - int(rows["waiting_ms"][row, kind]) >= patience)
+                self.tell(Moved(place, row, kind, "escalated", now_ms, cause))
 
     def _lose(self, place: int, row: int, at_ms: int) -> None:
         rows = self.rows
-        patience = milliseconds(minutes=self.policy.monitoring_lost_minutes)
-        silent_ms = at_ms - int(rows["arrived_ms"][row])
-        if not (patience and rows["live"][row]) or rows["on"][row, LOST] or silent_ms < patience:
-            return
+        silent_minutes = (at_ms - int(rows["arrived_ms"][row])) / _MINUTE_MS
         what = "nothing new" if rows["last_ms"][row].any() else "nothing since the admission"
-        cause = f"{what} has come of the patient for {silent_ms / _MINUTE_MS:.3g} minutes"
-        seen = Seen(place, row, at_ms, float(rows["risk"][row]), assessable=False)
-        self.start(seen, LOST, at_ms, cause)
+        cause = f"{what} has come of the patient for {silent_minutes:.3g} minutes"
+        self.start(Seen(place, row, at_ms, float(rows["risk"][row]), assessable=False), LOST, at_ms, cause)
 
     # -- people
 

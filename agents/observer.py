@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agents.ward import WardCounts
+
 __all__ = ["ChunkReport", "Observer", "SilentObserver", "Status"]
 
 
@@ -45,8 +47,8 @@ class Observer(Protocol):
     def chunk_done(self, report: ChunkReport) -> None:
         """One chunk has been processed and acknowledged."""
 
-    def ward_counted(self, *, watched: int, unassessable: int, open_alerts: int, state_bytes: int) -> None:
-        """How many stays this worker watches now, and what their state weighs."""
+    def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
+        """How many stays this worker watches now, how many alerts are open, and what the states weigh."""
 
     def lag_measured(self, partition: int, records: int) -> None:
         """How many records of the observations' partition wait; -1 when the partition left this worker."""
@@ -61,7 +63,7 @@ class SilentObserver:
     def chunk_done(self, report: ChunkReport) -> None:
         """Do nothing."""
 
-    def ward_counted(self, *, watched: int, unassessable: int, open_alerts: int, state_bytes: int) -> None:
+    def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
         """Do nothing."""
 
     def lag_measured(self, partition: int, records: int) -> None:

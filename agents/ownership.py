@@ -10,7 +10,7 @@ import time
 
 __all__ = ["Lease"]
 
-_LEASE_SECONDS = 5.0  # well below the session timeout, after which the group gives the partitions away
+_LEASE_SECONDS = 3.0  # well below the session timeout, after which the group gives the partitions away
 
 
 class Lease:

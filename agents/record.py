@@ -25,14 +25,15 @@ from models.stay_model import StayModel
 from models.vital_signs import N_VITAL_SIGNS
 
 __all__ = [
+    "HEAD",
     "RECORD_SCHEMA",
     "RESET_REASONS",
     "Loaded",
     "RecordLayout",
     "Rows",
     "UnknownSchemaError",
-    "census",
     "fingerprint",
+    "heads",
     "sealed",
     "source_offset",
     "unsealed",
@@ -53,7 +54,6 @@ Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
 _PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset
 _OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
 _PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
-_DISMISSED = 5  # agents.moves.Phase
 _CHECKED_FROM = 8  # the checksum covers what follows it
 
 
@@ -95,16 +95,9 @@ def fingerprint(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-def census(record: bytes) -> tuple[bool, bool, bool]:
-    """Return of a stored record whether a stay is watched, whether it can be assessed, whether its alert is open."""
-    if len(record) < _HEAD.itemsize:
-        return False, False, False
-    head = np.frombuffer(record, _HEAD, 1)[0]
-    return (
-        bool(head["watched"]),
-        bool(head["assessable"]),
-        bool(((head["phase"] > 0) & (head["phase"] < _DISMISSED)).any()),
-    )
+def heads(records: Sequence[bytes]) -> Rows:
+    """Return what is the same in every layout of sound records, (N,), dtype `HEAD`."""
+    return np.frombuffer(b"".join(record[: HEAD.itemsize] for record in records), HEAD)
 
 
 @dataclass(frozen=True)
@@ -194,9 +187,9 @@ class RecordLayout:
                 f"a state record has schema {schema}, this version knows {RECORD_SCHEMA}: run the version that wrote it"
             )
             raise UnknownSchemaError(msg)
-        if len(record) < _HEAD.itemsize:
+        if len(record) < HEAD.itemsize:
             return "damaged"
-        head = np.frombuffer(record, _HEAD, 1)[0]
+        head = np.frombuffer(record, HEAD, 1)[0]
         if head["key"] != key:
             return "foreign_key"
         if head["model"].tobytes() != self._fingerprint or len(record) != self.dtype.itemsize:
@@ -205,8 +198,8 @@ class RecordLayout:
 
     def _adopt(self, row: Rows, record: bytes) -> None:
         """Keep the stay and the alert of another model's record: what is the same in every layout."""
-        head = np.frombuffer(record, _HEAD, 1)[0]
-        for name in _HEAD.names or ():
+        head = np.frombuffer(record, HEAD, 1)[0]
+        for name in HEAD.names or ():
             row[name] = head[name]
         row["model"] = np.void(self._fingerprint)
 
@@ -275,4 +268,4 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
     return fields if state is None else [*fields, ("state", state)]
 
 
-_HEAD = np.dtype(_fields(None))
+HEAD = np.dtype(_fields(None))

@@ -6,16 +6,15 @@ Neither holds a patient's id or values: an alert is named by its id and its plac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from agents import record
 from agents.checking import parse_time_ms
-from agents.in_force import is_settings_key
 from agents.observer import ChunkReport, Observer
 from agents.outcome import Outcome
+from agents.ward import Ward
 
 __all__ = ["Reporting"]
 
@@ -23,12 +22,12 @@ _log = structlog.get_logger(__name__)
 
 
 class Reporting:
-    """Keeps the counts of the ward that one worker watches, and passes them on."""
+    """Passes on what one worker does, and the counts of its ward."""
 
-    def __init__(self, observer: Observer, record_bytes: int) -> None:
+    def __init__(self, observer: Observer, ward: Ward, record_bytes: int) -> None:
         self._observer = observer
+        self._ward = ward
         self._record_bytes = record_bytes
-        self._ward: dict[bytes, tuple[bool, bool, bool]] = {}  # watched, assessable, alert open
         self._lag_of: set[int] = set()
 
     def worked_off(self, records: Sequence[Any], outcome: Outcome, acknowledged: float, seconds: float) -> None:
@@ -36,9 +35,6 @@ class Reporting:
         now_ms = acknowledged * 1000
         newest = {score.source.offset for score in outcome.scores}
         alerts = [(i, alert) for i, alert in outcome.alerts if not alert.test]  # a canary is no patient
-        for key, state in outcome.states.items():
-            if not is_settings_key(key):
-                self._ward[key] = record.census(state)
         self._observer.chunk_done(
             ChunkReport(
                 records=len(records),
@@ -68,23 +64,16 @@ class Reporting:
         """Report admission events that have been looked at, and why some were refused."""
         self._observer.chunk_done(ChunkReport(records=records, rejected=reasons))
 
-    def recovered(self, states: Iterable[tuple[bytes, bytes]], partitions: set[int], seconds: float) -> None:
+    def recovered(self, partitions: set[int], seconds: float) -> None:
         """Report that the state of these partitions, and of no others, is here."""
-        self._ward = {key: record.census(state) for key, state in states if not is_settings_key(key)}
-        patients = len(self._ward)
+        patients = self._ward.counts().held
         _log.info("worker_ready", partitions=sorted(partitions), patients=patients, seconds=round(seconds, 2))
         self._observer.recovered(seconds, patients)
 
     def count_ward(self) -> None:
-        """Report how many stays are watched, cannot be assessed, and have an open alert."""
-        watched = sum(state[0] for state in self._ward.values())
-        assessable = sum(state[0] and state[1] for state in self._ward.values())
-        self._observer.ward_counted(
-            watched=watched,
-            unassessable=watched - assessable,
-            open_alerts=sum(state[2] for state in self._ward.values()),
-            state_bytes=len(self._ward) * self._record_bytes,
-        )
+        """Report how many stays are watched, silent and cannot be assessed, and the alerts that are open."""
+        counts = self._ward.counts()
+        self._observer.ward_counted(counts, counts.held * self._record_bytes)
 
     def count_lag(self, lag: Mapping[int, int]) -> None:
         """Report the records that wait, by partition; partitions that have left this worker are taken back."""

@@ -296,6 +296,17 @@ class ChunkedConsumer(driver.Consumer):
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
 
+    def waiting(self, tp: TP, at_least_to: int) -> int | None:
+        """Return how many records of a chunked partition are not worked off; None before the first is sought.
+
+        `at_least_to` is an end of the log that is known from elsewhere: the consumer learns of its own with a fetch.
+        """
+        expected = self._expected.get(tp)
+        if expected is None:
+            return None
+        position = next((chunk.first for chunk in self._chains.get(tp, ()) if not chunk.done), expected)
+        return max(0, max(self.highwater(tp) or 0, at_least_to) - position)
+
     def lag(self) -> dict[int, int]:
         """Return the records that wait in each assigned partition of the chunked topics, summed over topics."""
         waiting: dict[int, int] = {}

@@ -16,35 +16,33 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any, cast
 
 import msgspec
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
-from aiokafka.partitioner import murmur2
 from faust.types.tuples import TP
 
 from agents import publishing, record
 from agents.appending import Decode, checked, decode_admission, decode_command
 from agents.chunk import Chunk
+from agents.clock_watch import ClockWatch
 from agents.core import Core
-from agents.decoding import Limits
 from agents.exits import Exit, end_process
+from agents.in_force import InForce, settings_key
 from agents.observer import Observer, Status
 from agents.outputs import utc
 from agents.policy import Policy
 from agents.record import UnknownSchemaError
 from agents.rejection import Rejection
 from agents.reporting import Reporting
-from agents.security import KafkaSecurity
 from agents.sending import Outgoing, send
 from agents.stream_app import StreamApp
 from agents.table import StateTable
-from agents.topics import Topics
 from agents.transport import ChunkedConsumer
+from agents.ward import Ward
+from agents.worker_config import WorkerConfig, partition_of
 from models.stay_model import StayModel
 
 __all__ = ["Worker", "WorkerConfig", "partition_of"]
@@ -52,6 +50,7 @@ __all__ = ["Worker", "WorkerConfig", "partition_of"]
 _log = structlog.get_logger(__name__)
 _STOP_SECONDS = 8.0  # a worker that was told to stop is gone within 10 s
 _HEARTBEAT_SECONDS = 1.0
+_CLOCK_SECONDS = 0.25
 _LOOP_STUCK_SECONDS = 30.0
 _BROKER_SILENT_SECONDS = 15.0
 _LARGEST_SLICE = 2_000  # records
@@ -60,34 +59,16 @@ _DAY_MS = 86_400_000
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
 
-@dataclass(frozen=True)
-class WorkerConfig:
-    """What a worker needs of the configuration."""
-
-    bootstrap_servers: str
-    group: str
-    instance: str
-    topics: Topics
-    partitions: int
-    data_dir: Path
-    limits: Limits = field(default_factory=Limits)
-    replication_factor: int = 1
-    security: KafkaSecurity = field(default_factory=KafkaSecurity)
-
-
-@lru_cache(maxsize=200_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition that the Java, aiokafka and kafka-python clients give a key (murmur2)."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
-
-
 class Worker:
     """Runs one model under one policy over the partitions that the consumer group gives it."""
 
     def __init__(self, config: WorkerConfig, model: StayModel, policy: Policy, observer: Observer) -> None:
         self._config = config
         self._core = Core(model, policy, config.limits, right_partition=self._partition_of)
-        self._reporting = Reporting(observer, self._core.layout.record_bytes)
+        self._ward = Ward()
+        self._reporting = Reporting(observer, self._ward, self._core.layout.record_bytes)
+        self._clock = ClockWatch(self._ward, self, self._policy_of, self._append_to_log)
+        self._ends: dict[int, int] = {}  # of the logs' partitions, as they were when the state was recovered
         self._started = time.monotonic()
         self._beat = time.monotonic()
         self._ready = self._stopping = False
@@ -124,7 +105,10 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        beside = [asyncio.create_task(self._keep_beating()), asyncio.create_task(self._keep_asking_broker())]
+        beside = [
+            asyncio.create_task(task)
+            for task in (self._keep_beating(), self._keep_asking_broker(), self._keep_looking_at_clock())
+        ]
         starting = asyncio.create_task(app.start())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -175,8 +159,8 @@ class Worker:
             stream_buffer_maxsize=64,
             stream_wait_empty=True,
             consumer_group_instance_id=config.instance,
-            broker_session_timeout=10.0,
-            broker_heartbeat_interval=3.0,
+            broker_session_timeout=6.0,  # the least that brokers allow by default: a dead worker's patients wait for it
+            broker_heartbeat_interval=2.0,
             broker_rebalance_timeout=30.0,
             broker_commit_interval=1.0,
             producer_max_batch_size=700_000,
@@ -254,6 +238,8 @@ class Worker:
         await self._confirm_ownership(message, chunk)
         if outcome.states:
             await self._states.put(message.partition, outcome.states)
+            self._ward.take(message.partition, outcome.states)
+        self._clock.worked_off(message.partition, records[-1].timestamp)
         self._reporting.worked_off(records, outcome, acknowledged, time.perf_counter() - started)
         return decided - started
 
@@ -323,9 +309,35 @@ class Worker:
                     f"partition {partition} of the observations is shorter than its state says: the topic was created "
                     "anew or has lost records; take another worker.group, or delete the changelog topic",
                 )
+        self._ends = {partition: ends.get(log) or 0 for partition, log in logs.items()}
+        self._ward.begin(held)
+        self._clock.begin()
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
-        self._reporting.recovered((item for states in held.values() for item in states), partitions, seconds)
+        self._reporting.recovered(partitions, seconds)
+
+    def waiting(self, partition: int) -> int | None:
+        """Return how many records of a partition of the logs wait; None where that is not known yet."""
+        return self._consumer.waiting(TP(self._config.topics.observations, partition), self._ends.get(partition, 0))
+
+    def _policy_of(self, partition: int) -> Policy:
+        """Return the policy that decides on what comes next in a partition."""
+        return InForce.load(self._states.stored(settings_key(partition))).newest or self._core.policy
+
+    async def _append_to_log(self, partition: int, records: Sequence[Outgoing]) -> None:
+        await send(self.app, self._config.topics.observations, partition, records)
+
+    async def _keep_looking_at_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_SECONDS)
+            app = self.app
+            if app is None or not app.started or app.rebalancing or app.in_recovery or not self._ready:
+                continue
+            try:
+                await self._clock.look()
+            except Exception as error:  # noqa: BLE001 (a log without its clock would look as if all were well)
+                _log.exception("clock_failed")
+                end_process(Exit.STREAM_FAILED, f"the clock could not be looked at: {type(error).__name__}")
 
     async def _keep_beating(self) -> None:
         while True:

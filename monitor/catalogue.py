@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args, get_type_hints
 
+from agents.episodes import KINDS
 from agents.messages import AlertEvent
+from agents.moves import PRIORITIES
 from agents.record import RESET_REASONS
 from agents.rejection import REASONS
+from agents.ward import PHASES
 from monitor.version import VERSION
 
-__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "PREFIX", "Metric"]
+__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "OPEN_ALERTS", "PREFIX", "Metric"]
 
 PREFIX = "sepsis_monitor_"
 
@@ -43,6 +46,7 @@ def _alert_children() -> tuple[tuple[str, ...], ...]:
     return tuple(product(*(get_args(fields[name]) for name in ("kind", "transition", "priority"))))
 
 
+OPEN_ALERTS = tuple(product(KINDS, PHASES, PRIORITIES))
 CATALOGUE: tuple[Metric, ...] = (
     Metric("sepsis_monitor_records_total", "counter", "records", "Records read from the patients' logs."),
     Metric(
@@ -141,7 +145,20 @@ CATALOGUE: tuple[Metric, ...] = (
         "patients",
         "Patients of whom too little is known for a risk that means something.",
     ),
-    Metric("sepsis_monitor_open_alerts", "gauge", "alerts", "Alerts that are open on this worker."),
+    Metric(
+        "sepsis_monitor_patients_silent",
+        "gauge",
+        "patients",
+        "Patients of whom nothing new has come for the policy's time.",
+    ),
+    Metric(
+        "sepsis_monitor_open_alerts",
+        "gauge",
+        "alerts",
+        "Alerts that are open on this worker, by where they stand.",
+        labels=("kind", "phase", "priority"),
+        children=OPEN_ALERTS,
+    ),
     Metric("sepsis_monitor_state_bytes", "gauge", "bytes", "Size of the state of all patients of this worker."),
     Metric(
         "sepsis_monitor_consumer_lag_records",

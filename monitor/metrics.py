@@ -9,7 +9,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agents.observer import ChunkReport
-from monitor.catalogue import CATALOGUE, PREFIX, Metric
+from agents.ward import WardCounts
+from monitor.catalogue import CATALOGUE, OPEN_ALERTS, PREFIX, Metric
 
 __all__ = ["Instruments", "Metrics"]
 
@@ -85,11 +86,13 @@ class Metrics:
             for value in values:
                 self._histograms[name].observe(value)
 
-    def ward_counted(self, *, watched: int, unassessable: int, open_alerts: int, state_bytes: int) -> None:
-        """Show how many patients this worker watches now."""
-        self._gauges["patients_watched"].set(watched)
-        self._gauges["patients_unassessable"].set(unassessable)
-        self._gauges["open_alerts"].set(open_alerts)
+    def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
+        """Show how many patients this worker watches now, and their open alerts."""
+        self._gauges["patients_watched"].set(counts.watched)
+        self._gauges["patients_unassessable"].set(counts.unassessable)
+        self._gauges["patients_silent"].set(counts.silent)
+        for labels in OPEN_ALERTS:
+            self._gauges["open_alerts"].labels(*labels).set(counts.open_alerts.get(labels, 0))
         self._gauges["state_bytes"].set(state_bytes)
 
     def lag_measured(self, partition: int, records: int) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.core import Core
-from agents.record import RECORD_SCHEMA, RecordLayout, UnknownSchemaError, census, source_offset, version
+from agents.record import RECORD_SCHEMA, RecordLayout, UnknownSchemaError, heads, source_offset, version
 from models.artifact import untrained_model
 from models.stay_model import StayModel
 from tests.agents.logs import (
@@ -155,13 +155,13 @@ def test_a_damaged_patient_starts_anew_and_the_others_go_on() -> None:
     assert [(score.patient_id, score.step) for score in run.scores[-2:]] == [("p", 0), ("q", 1)]
 
 
-def test_the_source_offset_and_the_census_are_read_without_the_model() -> None:
+def test_the_source_offset_and_the_head_are_read_without_the_model() -> None:
     assert source_offset(RECORD) == 3
     assert source_offset(b"") == source_offset(RECORD[:100]) == source_offset(RECORD[:20] + b"x" + RECORD[21:]) == -1
-    assert census(RECORD) == (True, True, True)
-    assert census(b"") == (False, False, False)
     ended = work_off(numbered([admission("p", "discharged", START + 3 * HOUR)], first=4), onto=lived())
-    assert census(ended.states[b"p"])[::2] == (False, False)
+    both = heads([RECORD, ended.states[b"p"]])
+    assert (both["key"].tolist(), both["watched"].tolist()) == ([b"p", b"p"], [1, 0])
+    assert both["phase"].tolist() == [[1, 0, 0], [0, 0, 0]]
 
 
 def test_fresh_rows_know_nothing() -> None:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.observer import ChunkReport, Observer
 from agents.rejection import REASONS
+from agents.ward import WardCounts
 from monitor.catalogue import CATALOGUE, PREFIX
 from monitor.metrics import Metrics
 
@@ -122,11 +123,15 @@ def test_every_field_of_a_report_ends_in_a_metric(metrics: Metrics) -> None:
 
 def test_the_ward_and_the_last_recovery_are_shown(metrics: Metrics) -> None:
     observer: Observer = metrics
-    observer.ward_counted(watched=20, unassessable=3, open_alerts=2, state_bytes=4096)
+    observer.ward_counted(WardCounts(21, 20, 3, 1, {("sepsis_risk", "active", "medium"): 2}), state_bytes=4096)
     observer.recovered(1.5, 20)
     observer.recovered(0.5, 10)
-    shown = ("patients_watched", "patients_unassessable", "open_alerts", "state_bytes", "recovery_seconds")
-    assert [value(metrics, name) for name in shown] == [20, 3, 2, 4096, 0.5]
+    shown = ("patients_watched", "patients_unassessable", "patients_silent", "state_bytes", "recovery_seconds")
+    assert [value(metrics, name) for name in shown] == [20, 3, 1, 4096, 0.5]
+    open_alerts = {
+        labels: amount for (name, labels), amount in samples(metrics).items() if name.endswith("open_alerts") and amount
+    }
+    assert open_alerts == {(("kind", "sepsis_risk"), ("phase", "active"), ("priority", "medium")): 2}
     assert (value(metrics, "recoveries_total"), value(metrics, "recovered_patients")) == (2, 10)
 
 
