@@ -33,7 +33,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", choices=sorted(SCENARIOS), help="this scenario")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
-    parser.add_argument("--mutants", action="store_true", help="take protections away instead: each must be found")
+    parser.add_argument(
+        "--mutants", nargs="*", metavar="NAME", help="take protections away instead: each must be found"
+    )
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     return parser.parse_args()
 
@@ -66,7 +68,7 @@ def main() -> int:
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     seeds = [seed + number for number in range(asked.rounds)]
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
-        if asked.mutants:
+        if asked.mutants is not None:
             return _mutants(asked, Path(folder), seed)
         results = _play(asked, names, Path(folder), seeds)
     sys.stdout.write("\n" + table(results, head=True, details=True))
@@ -94,7 +96,7 @@ def _mutants(asked: argparse.Namespace, folder: Path, seed: int) -> int:
     """Take one protection after the other away; return 1 where one is not missed."""
     missed = 0
     with _grounds(asked, asked.engine or "kafka", folder) as grounds:
-        for name in REVEALED_BY:
+        for name in asked.mutants or REVEALED_BY:
             (found,) = hunt(grounds, seed, [name])
             sys.stdout.write(found.line() + "\n")
             sys.stdout.flush()

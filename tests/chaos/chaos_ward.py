@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.exits import Exit
 from monitor.errors import Failure
 from tests.chaos.evidence import Evidence, read_topic
-from tests.chaos.feed import Feed, Spoiling
+from tests.chaos.feed import BLOCK_STAYS, Feed, Spoiling
 from tests.chaos.subscriber import Subscriber
 from tests.e2e.ward import PARTITIONS, Ward, open_ward
 from tests.waiting import until
@@ -57,6 +57,7 @@ class ChaosWard:
     exits: list[int] = field(default_factory=list)  # of workers that ended by themselves
     common: dict[str, str] = field(default_factory=dict)  # environment of every worker (redirection, mutant)
     replayed: float = 0.0
+    problems: list[str] = field(default_factory=list)  # of the end: told once the judge has spoken
     _resting: set[str] = field(default_factory=set)  # dead on purpose: not to be started again
     _arms: int = 0
 
@@ -240,12 +241,18 @@ class ChaosWard:
                 self.ward.workers[instance].wait(15)
             self.start(instance, wait=False)
         self.until(self._worked_off, seconds, f"everything worked off{self._tails()}")
-        self.until(
-            lambda: all(self.ready(instance) for instance in self.ward.workers), 60, f"all workers ready{self._tails()}"
-        )
+        ready = self._tending(lambda: all(self.ready(instance) for instance in self.ward.workers))
+        self._demand(ready, "a worker was not ready at the end")
         self.replayed += sum(self.counter(instance, "records_replayed_total") for instance in self.ward.workers)
         for instance in self.ward.workers:
-            assert self.terminate(instance) == 0, self._tail(instance)
+            if (code := self.terminate(instance)) != 0:
+                self.problems.append(f"{instance} ended with {code}: {self._tail(instance)}")
+
+    def _demand(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            until(condition, seconds=60)
+        except AssertionError:
+            self.problems.append(what + self._tails())
 
     def _worked_off(self) -> bool:
         try:
@@ -301,6 +308,7 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
     spoiling: Spoiling | None = None,
     instances: Sequence[str] = ("worker-1", "worker-2"),
     common: Mapping[str, str] | None = None,
+    block: int = BLOCK_STAYS,
     **settings: str,
 ) -> Iterator[ChaosWard]:
     """Make a ward with topics of its own, a subscriber and a feed that is not started yet; start the workers.
@@ -309,7 +317,7 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open_ward(bootstrap, folder, **settings) as ward:
-        feed = Feed(bootstrap, ward.topics, seed, rate, spoiling)
+        feed = Feed(bootstrap, ward.topics, seed, rate, spoiling, block)
         subscriber = Subscriber(bootstrap, ward.topics.alert_events, PARTITIONS)
         chaos = ChaosWard(ward, feed, subscriber, random.Random(seed))  # noqa: S311 (a scenario, no secret)
         chaos.common.update(common or {})

@@ -24,9 +24,9 @@ from monitor.replay import Message, ReplayOptions, ReplayStream
 from tests.chaos.evidence import Noted
 from tests.e2e.ward import real_stays
 
-__all__ = ["Feed", "Spoiling", "producer"]
+__all__ = ["BLOCK_STAYS", "Feed", "Spoiling", "producer"]
 
-_BLOCK_STAYS = 20  # lie side by side; then the next ones come
+BLOCK_STAYS = 20
 _ALL_STAYS = 2_000
 
 
@@ -65,10 +65,20 @@ def producer(bootstrap: str, **options: Any) -> Producer:
 class Feed:
     """Sends in a thread of its own from `start` to `stop`."""
 
-    def __init__(
-        self, bootstrap: str, topics: Topics, seed: int, rate: float = 200.0, spoiling: Spoiling | None = None
+    def __init__(  # noqa: PLR0917 (what a gateway is told)
+        self,
+        bootstrap: str,
+        topics: Topics,
+        seed: int,
+        rate: float = 200.0,
+        spoiling: Spoiling | None = None,
+        block: int = BLOCK_STAYS,
     ) -> None:
-        """Send `rate` records a second; rate and spoiling may be changed."""
+        """Send `rate` records a second of `block` stays side by side, then of the next ones.
+
+        Rate and spoiling may be changed.
+        """
+        self._block = block
         self.rate = rate
         self.noted: list[Noted] = []
         self._topics, self._seed = topics, seed
@@ -140,7 +150,7 @@ class Feed:
         cohort, end = _cohort(self._seed), datetime.now(UTC)
         for block in itertools.count():
             keep = np.zeros(cohort.n_stays, dtype=np.bool_)
-            keep[(np.arange(_BLOCK_STAYS) + block * _BLOCK_STAYS) % cohort.n_stays] = True
+            keep[(np.arange(self._block) + block * self._block) % cohort.n_stays] = True
             options = ReplayOptions(
                 seed=self._seed + block,
                 duplicates=self.spoiling.repeated,

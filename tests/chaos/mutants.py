@@ -15,7 +15,7 @@ from agents import sending, table, worker
 from agents.chunk import Chunk
 from agents.core import Core, Outcome
 from agents.table import StateTable
-from agents.transport import ChunkedConsumer
+from agents.transport import ChunkedConsumer, _IdempotentProducer
 from models.lstm import Lstm
 from tests.chaos.wrapping import wrap
 
@@ -73,8 +73,12 @@ def _no_wait() -> None:
         await asyncio.sleep(0)
         return [0]
 
+    async def no_flush(_: Any) -> None:
+        await asyncio.sleep(0)
+
     wrap(worker, "send", sent)
     wrap(table, "send", sent)
+    wrap(_IdempotentProducer, "flush", no_flush)  # Faust's commit would wait there
 
 
 def _last_write_wins() -> None:

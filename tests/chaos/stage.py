@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tests.chaos.chaos_ward import ChaosWard, open_chaos_ward
 from tests.chaos.evidence import Evidence
-from tests.chaos.feed import Spoiling
+from tests.chaos.feed import BLOCK_STAYS, Spoiling
 from tests.chaos.judge import ANOMALIES, Verdict, judge
 from tests.chaos.oracle import Oracle, default_core
 from tests.chaos.proxy import Proxy
@@ -89,6 +89,7 @@ class Stage:
         spoiling: Spoiling | None = None,
         instances: Sequence[str] = ("worker-1", "worker-2"),
         proxies: Sequence[Proxy] = (),
+        block: int = BLOCK_STAYS,
         kinds: frozenset[str] = _KINDS,
         replays: bool = True,
         oracle: Callable[[ChaosWard], Oracle] | None = None,
@@ -108,7 +109,7 @@ class Stage:
             rules = ",".join(f"{port}={proxy.port}" for port, proxy in zip(ports, proxies, strict=True))
             common["CHAOS_REDIRECT"] = rules
         with open_chaos_ward(
-            self.grounds.bootstrap, folder, self.seed, rate, spoiling, instances, common, **settings
+            self.grounds.bootstrap, folder, self.seed, rate, spoiling, instances, common, block, **settings
         ) as chaos:
             chaos.feed.start()
             yield chaos
@@ -136,6 +137,8 @@ class Stage:
         self.empty_unless(bool(chaos.faults), "no fault was made")
         for fault in chaos.faults:
             self.empty_unless(fault.hit, f"{fault.what} did not hit")
+        for problem in chaos.problems:
+            self.empty_unless(False, problem)
         self.empty_unless(pending > 0, "no work was pending at any fault")
         self.empty_unless(kinds <= verdict.kinds.keys(), f"the reference lacks {sorted(kinds - verdict.kinds.keys())}")
         if replays:

@@ -10,6 +10,8 @@ from tests.chaos.stage import Stage, scenario
 
 __all__ = ["rebalance_storm", "zombie"]
 
+_LONG = 150  # stays side by side: whoever is in a zombie's hands is still a patient when it wakes up
+
 
 def members(chaos: ChaosWard) -> int:
     """Return how many members the group has."""
@@ -24,7 +26,7 @@ def members(chaos: ChaosWard) -> int:
 @scenario("zombie", engines=("kafka", "foreign"))
 def zombie(stage: Stage) -> None:
     """Stop a worker longer than its session lasts; another one takes over; then the first wakes up and goes on."""
-    with stage.ward() as chaos:
+    with stage.ward(block=_LONG) as chaos:
         chaos.flowing(200)
         chaos.signal("worker-1", signal.SIGSTOP)
         _wake_after_takeover(chaos, "SIGSTOP past the session")
@@ -33,7 +35,7 @@ def zombie(stage: Stage) -> None:
 @scenario("zombie-before-its-write", engines=("kafka", "foreign"))
 def zombie_before_write(stage: Stage) -> None:
     """Stop it in the one gap that a lease leaves: ownership confirmed, the state not sent yet."""
-    with stage.ward(instances=("worker-2",)) as chaos:
+    with stage.ward(instances=("worker-2",), block=_LONG) as chaos:
         marker = chaos.arm("worker-1", "acknowledged", chaos.random.randint(1, 3), stop=True)
         chaos.until(marker.exists, 60, "worker-1 stopped before its write")
         _wake_after_takeover(chaos, "SIGSTOP before the write")
@@ -42,7 +44,7 @@ def zombie_before_write(stage: Stage) -> None:
 @scenario("zombie-before-its-alerts", engines=("kafka", "foreign"))
 def zombie_before_alerts(stage: Stage) -> None:
     """Stop it with everything decided and nothing sent: what it sends when it wakes must not hide what came later."""
-    with stage.ward(instances=("worker-2",)) as chaos:
+    with stage.ward(instances=("worker-2",), block=_LONG) as chaos:
         marker = chaos.arm("worker-1", "decided_alerts", chaos.random.randint(1, 3), stop=True)
         chaos.until(marker.exists, 60, "worker-1 stopped before its alerts")
         _wake_after_takeover(chaos, "SIGSTOP before the alerts")
