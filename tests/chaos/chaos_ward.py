@@ -245,8 +245,20 @@ class ChaosWard:
         self._demand(ready, "a worker was not ready at the end")
         self.replayed += sum(self.counter(instance, "records_replayed_total") for instance in self.ward.workers)
         for instance in self.ward.workers:
-            if (code := self.terminate(instance)) != 0:
+            try:
+                code = self.terminate(instance)
+            except subprocess.TimeoutExpired:
+                code = self._where_it_hangs(instance)
+            if code != 0:
                 self.problems.append(f"{instance} ended with {code}: {self._tail(instance)}")
+
+    def _where_it_hangs(self, instance: str) -> int:
+        """End a worker that does not end; one with a fault in it writes its threads' stacks into its log first."""
+        self.signal(instance, signal.SIGUSR1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.ward.workers[instance].wait(2)
+        self.ward.kill(instance)
+        return self.ward.workers[instance].returncode
 
     def _demand(self, condition: Callable[[], bool], what: str) -> None:
         try:

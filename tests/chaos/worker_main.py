@@ -7,6 +7,7 @@ leaves CHAOS_MARKER; CHAOS_MUTANT takes a protection away; CHAOS_REDIRECT `port=
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 from pathlib import Path
@@ -30,6 +31,7 @@ def _redirect(rules: str) -> None:
 
 
 def _arm() -> None:
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     if mutant := os.environ.get("CHAOS_MUTANT"):
         mutants.install(mutant)
     for variable, act in (("CHAOS_CRASH", signal.SIGKILL), ("CHAOS_STOP", signal.SIGSTOP)):
