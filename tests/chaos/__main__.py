@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from monitor.brokers import local_broker
+from monitor.errors import Failure
 from monitor.settings import load_settings
 from tests.chaos import scenarios
 from tests.chaos.cluster import new_cluster
@@ -114,4 +115,7 @@ def _engines(asked: argparse.Namespace, names: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        sys.exit(f"Error: {failure}")

@@ -23,6 +23,7 @@ from agents.exits import Exit
 from monitor.errors import Failure
 from tests.chaos.evidence import Evidence, read_topic
 from tests.chaos.feed import BLOCK_STAYS, Feed, Spoiling
+from tests.chaos.staff import Staff
 from tests.chaos.subscriber import Subscriber
 from tests.e2e.ward import PARTITIONS, Ward, open_ward
 from tests.waiting import until
@@ -52,6 +53,7 @@ class ChaosWard:
     ward: Ward
     feed: Feed
     subscriber: Subscriber
+    staff: Staff
     random: random.Random
     faults: list[Fault] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)  # of workers that ended by themselves
@@ -234,7 +236,8 @@ class ChaosWard:
             threading.Event().wait(max(0.0, min(0.05, end - time.monotonic())))
 
     def settle(self, seconds: float = _SETTLE_SECONDS) -> None:
-        """Stop the feed, start whoever is dead, and wait until all is worked off; then end the workers in order."""
+        """Stop staff and feed, start whoever is dead, and wait until all is worked off; then end the workers in order."""
+        self.staff.stop()
         self.feed.stop()
         for instance in sorted(self._resting):
             with contextlib.suppress(subprocess.TimeoutExpired):  # it may be on its way out still
@@ -271,7 +274,11 @@ class ChaosWard:
             with self.ward.positions() as positions:
                 return all(
                     positions.reached(topic, positions.end_offsets(topic))
-                    for topic in (self.ward.topics.admissions, self.ward.topics.observations)
+                    for topic in (
+                        self.ward.topics.admissions,
+                        self.ward.topics.alert_commands,
+                        self.ward.topics.observations,
+                    )
                 )
         except (KafkaError, Failure):
             return False
@@ -331,9 +338,11 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
     with open_ward(bootstrap, folder, **settings) as ward:
         feed = Feed(bootstrap, ward.topics, seed, rate, spoiling, block)
         subscriber = Subscriber(bootstrap, ward.topics.alert_events, PARTITIONS)
-        chaos = ChaosWard(ward, feed, subscriber, random.Random(seed))  # noqa: S311 (a scenario, no secret)
+        staff = Staff(subscriber, feed, ward.topics.alert_commands, seed)
+        chaos = ChaosWard(ward, feed, subscriber, staff, random.Random(seed))  # noqa: S311 (a scenario, no secret)
         chaos.common.update(common or {})
         subscriber.start()
+        staff.start()
         try:
             for instance in instances:
                 chaos.start(instance, wait=False)
@@ -341,5 +350,6 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
                 chaos.wait_ready(instance)
             yield chaos
         finally:
+            staff.stop()
             subscriber.stop()
             feed.abandon()

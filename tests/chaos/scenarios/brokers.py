@@ -26,7 +26,7 @@ _PATIENCE = 200.0
 def down(stage: Stage, seconds: float, *, kill: bool) -> None:
     """Take the broker away for so long, by SIGKILL or in order, while the feed goes on."""
     broker = stage.broker()
-    with stage.ward(rate=120.0) as chaos:
+    with stage.ward(rate=120.0, replays=False) as chaos:
         chaos.flowing(400)
         how = "SIGKILL" if kill else "SIGTERM"
         chaos.note(f"broker away for {seconds:.0f} s ({how})")
@@ -62,7 +62,7 @@ def killed(stage: Stage) -> None:
 def away_at_start(stage: Stage) -> None:
     """Start the workers while there is no broker; it comes 10 s later."""
     broker = stage.broker()
-    with stage.ward(rate=120.0) as chaos:
+    with stage.ward(rate=120.0, replays=False) as chaos:
         chaos.flowing(200)
         broker.stop()
         for instance in ("worker-1", "worker-2"):
@@ -106,7 +106,7 @@ def _cluster(stage: Stage) -> Cluster:
 def _lose(stage: Stage, what: str, choose: Callable[[Cluster, ChaosWard], Node]) -> None:
     """SIGKILL one node of three under load; go on with two; start it again, and let it catch up."""
     cluster = _cluster(stage)
-    with stage.ward(rate=120.0, SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR="3") as chaos:
+    with stage.ward(rate=120.0, replays=False, SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR="3") as chaos:
         chaos.flowing(300)
         node = choose(cluster, chaos)
         chaos.note(f"SIGKILL of {what}")
@@ -147,7 +147,7 @@ def controller_killed(stage: Stage) -> None:
 def all_stopped(stage: Stage) -> None:
     """SIGKILL all three at once, and start them again."""
     cluster = _cluster(stage)
-    with stage.ward(rate=120.0, SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR="3") as chaos:
+    with stage.ward(rate=120.0, replays=False, SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR="3") as chaos:
         chaos.flowing(300)
         chaos.note("SIGKILL of all three nodes")
         cluster.kill()
