@@ -236,7 +236,7 @@ class ChaosWard:
             threading.Event().wait(max(0.0, min(0.05, end - time.monotonic())))
 
     def settle(self, seconds: float = _SETTLE_SECONDS) -> None:
-        """Stop staff and feed, start whoever is dead, and wait until all is worked off; then end the workers in order."""
+        """Stop staff and feed, start whoever is dead, wait until all is worked off, and end the workers in order."""
         self.staff.stop()
         self.feed.stop()
         for instance in sorted(self._resting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tests.chaos.judge import ANOMALIES
@@ -55,7 +56,9 @@ def _sums(results: Sequence[Result]) -> list[str]:
     kills = sum(result.kills for result in results)
     alerts = sum(result.alerts for result in results)
     found = sum(sum(result.anomalies.values()) for result in results)
-    lines = [f"{found} anomalies in {faults} faults ({kills} SIGKILLs of workers) and {alerts} alerts"]
+    kinds: Counter[str] = sum((result.kinds for result in results), Counter())
+    lines = ["alert events: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))]
+    lines += [f"{found} anomalies in {faults} faults ({kills} SIGKILLs of workers) and {alerts} alerts"]
     if not found:
         lines.append(f"none of n bounds, at 95 %: a fault does harm in fewer than {bound(faults):.2%} of the cases")
     return lines

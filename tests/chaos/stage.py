@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Result:
     duplicates: int = 0
     replays: int = 0
     broker_lost: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # of alert events, in the references
     seconds: float = 0.0
     anomalies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ANOMALIES, 0))
     details: list[str] = field(default_factory=list)
@@ -85,7 +87,7 @@ class Stage:
     @contextmanager
     def ward(  # noqa: PLR0917 (what a round is made of)
         self,
-        rate: float = 200.0,
+        rate: float = 100.0,
         spoiling: Spoiling | None = None,
         instances: Sequence[str] = ("worker-1", "worker-2"),
         proxies: Sequence[Proxy] = (),
@@ -126,6 +128,7 @@ class Stage:
         result.faults += len(chaos.faults)
         result.kills += sum(fault.killed for fault in chaos.faults)
         result.pending += pending
+        result.kinds += verdict.kinds
         result.observations += verdict.observations
         result.alerts += verdict.alerts
         result.duplicates += verdict.duplicates

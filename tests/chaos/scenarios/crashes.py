@@ -132,7 +132,7 @@ def kill_in_stop(stage: Stage) -> None:
 @scenario("sigterm-mid-batch", most_rounds=5)
 def sigterm_mid_batch(stage: Stage) -> None:
     """SIGTERM while records come in: a clean end, exit code 0, and nothing is done twice."""
-    with stage.ward(rate=400.0, replays=False) as chaos:
+    with stage.ward(rate=200.0, replays=False) as chaos:
         for _ in range(3):
             instance = chaos.random.choice(["worker-1", "worker-2"])
             chaos.flowing(200)

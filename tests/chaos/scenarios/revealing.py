@@ -15,11 +15,11 @@ _ONE = ("worker-1",)
 @scenario("killed-before-commit", most_rounds=5)
 def killed_before_commit(stage: Stage) -> None:
     """Die with alerts and state acknowledged and nothing committed, and whole stays in the chunk: it is read again."""
-    with stage.ward(rate=250.0, instances=_ONE) as chaos:
+    with stage.ward(rate=150.0, instances=_ONE, block=20) as chaos:
         chaos.flowing(100)
+        chaos.kill("worker-1")
         for nth in (1, 2):
-            chaos.kill("worker-1")
-            chaos.pause(8.0, 10.0)
+            chaos.pause(6.0, 8.0)
             chaos.await_crash("worker-1", chaos.arm("worker-1", "stored", nth), "stored")
         chaos.start("worker-1")
         chaos.flowing(200)
