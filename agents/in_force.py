@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import msgspec
 
-from agents.messages import Identity, Settings
+from agents import cloudevents
+from agents.messages import SETTINGS_TYPE, Identity, Settings
 from agents.policy import Policy
 from agents.record import sealed, unsealed
+from agents.sending import Outgoing
 
-__all__ = ["InForce", "is_settings_key", "settings_key"]
+__all__ = ["InForce", "is_settings_key", "settings_key", "settings_record"]
 
 _PREFIX = b"!settings-"  # no patient id has an exclamation mark
 _KEPT = 8
@@ -35,6 +37,18 @@ def settings_key(partition: int) -> bytes:
 def is_settings_key(key: bytes) -> bool:
     """Tell whether a key among the state records is not a patient's."""
     return key.startswith(_PREFIX)
+
+
+def settings_record(settings: Settings) -> Outgoing:
+    """Return the record that names settings in a partition's log; it has no key, for it is no patient's."""
+    headers = cloudevents.headers(
+        event_id=f"{settings.policy.digest}:{settings.model.digest}:{settings.time}",
+        event_type=SETTINGS_TYPE,
+        source="/sepsis-monitor",
+        time=settings.time,
+        subject=settings.policy.name,
+    )
+    return None, msgspec.json.encode(settings), headers
 
 
 class InForce:

@@ -30,7 +30,8 @@ from agents.chunk import Chunk
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
-from agents.in_force import InForce, settings_key
+from agents.in_force import InForce, settings_key, settings_record
+from agents.messages import Identity, Settings
 from agents.observer import Observer, Status
 from agents.outputs import utc
 from agents.policy import Policy
@@ -312,9 +313,22 @@ class Worker:
         self._ends = {partition: ends.get(log) or 0 for partition, log in logs.items()}
         self._ward.begin(held)
         self._clock.begin()
+        await self._name_settings(partitions)
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
         self._reporting.recovered(partitions, seconds)
+
+    async def _name_settings(self, partitions: set[int]) -> None:
+        """Say in the logs under which policy and model they are worked off from here on, where they last said another.
+
+        What stands before it is still decided on under the policy that the log named last.
+        """
+        core, now = self._core, utc(round(time.time() * 1000))
+        model = Identity(core.model.name, core.model.version, core.model.digest)
+        for partition in sorted(partitions):
+            if not InForce.load(self._states.stored(settings_key(partition))).names(core.policy, model):
+                await self._append_to_log(partition, [settings_record(Settings(core.policy, model, now))])
+                _log.info("settings_appended", partition=partition, policy=core.policy.digest, model=model.digest)
 
     def waiting(self, partition: int) -> int | None:
         """Return how many records of a partition of the logs wait; None where that is not known yet."""

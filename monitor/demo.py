@@ -164,6 +164,7 @@ def _result(
             rejected=int(counters[_REJECTED]),
             steps_closed=int(counters[_STEPS_CLOSED]),
             alerts=ward.transitions(),
+            technical_alerts=ward.technical(),
             seconds=seconds,
             latency=feed.latency(),
             alerts_file=options.alerts_file,

@@ -26,7 +26,8 @@ class DemoResult:
     accepted: int  # of them, those that entered a stay, by the workers' own count
     rejected: int  # refusals, whole observations or single values of one, by the workers' own count
     steps_closed: int
-    alerts: Mapping[str, int]  # events by transition
+    alerts: Mapping[str, int]  # events of sepsis alerts by transition
+    technical_alerts: int  # raised: monitoring lost, cannot assess
     seconds: float  # from the first admission sent to the last result read
     latency: Latency | None
     alerts_file: Path | None
@@ -47,6 +48,7 @@ class DemoResult:
             "rejected": self.rejected,
             "steps_closed": self.steps_closed,
             "alerts": dict(self.alerts),
+            "technical_alerts": self.technical_alerts,
             "seconds": round(self.seconds, 3),
             "events_per_second": round(self.events_per_second, 1),
             "latency_ms": None if self.latency is None else self.latency._asdict(),
@@ -68,6 +70,8 @@ def summary_rows(result: DemoResult) -> list[tuple[str, str]]:
         ("hours closed", str(result.steps_closed)),
         ("alert events", raised),
     ]
+    if result.technical_alerts:
+        rows.append(("technical alerts", str(result.technical_alerts)))
     if fates[Fate.UNKNOWN] < len(result.ended):
         early = f"{fates[Fate.EARLY]}" + (f" (median {median(leads):.1f} h before)" if leads else "")
         rows += [

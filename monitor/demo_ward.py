@@ -165,9 +165,13 @@ class Ward:
         return Counter(patient.outcome().fate for patient in self.ended)
 
     def transitions(self) -> dict[str, int]:
-        """Return the count of alert events by transition, all transitions in it."""
-        counts = Counter(event.transition for event in self.alerts)
+        """Return the count of events of sepsis alerts by transition, all transitions in it."""
+        counts = Counter(event.transition for event in self.alerts if event.kind == "sepsis_risk")
         return {transition: counts[transition] for transition in TRANSITIONS}  # type: ignore[index]
+
+    def technical(self) -> int:
+        """Return how many technical alerts were raised."""
+        return sum(event.source == "technical" and event.transition == "raised" for event in self.alerts)
 
 
 def stays_of(stream: ReplayStream) -> list[Stay]:

@@ -22,11 +22,11 @@ from tests.waiting import until
 _SILENT_SECONDS = 5.0
 _LATE_SECONDS = 10.0  # what is promised over the policy's time
 _POLICY = f"""
-name = "eager"
+name = "{{name}}"
 version = "1"
 model = "bedside"
-raise_threshold = 0.000002
-resolve_threshold = 0.000001
+raise_threshold = {{threshold}}
+resolve_threshold = {{threshold}}
 acknowledge_minutes = 0
 update_step = 0
 monitoring_lost_minutes = {_SILENT_SECONDS / 60}
@@ -77,9 +77,9 @@ def lateness(lost: Told) -> float:
     return (published - since).total_seconds() - _SILENT_SECONDS
 
 
-def undisturbed(ward: Ward, policy: Path) -> dict[str, Told]:
-    """Return the alerts that one pass over the logs gives, each partition as a single chunk."""
-    core = Core(load_model("bedside"), load_policy(policy), Limits())
+def undisturbed(ward: Ward) -> dict[str, Told]:
+    """Return the alerts of one pass over the logs, each partition at once, under the policies that they name."""
+    core = Core(load_model("bedside"), load_policy(), Limits())
     logs: dict[int, list[Any]] = {}
     for record in ward.records(ward.topics.observations):
         logs.setdefault(record.partition, []).append(record)
@@ -89,9 +89,11 @@ def undisturbed(ward: Ward, policy: Path) -> dict[str, Told]:
     return alerts_by_id([msgspec.json.decode(msgspec.json.encode(event)) for event in events])
 
 
-def test_people_and_the_clock_move_alerts_also_when_the_worker_dies(apache_kafka: str, tmp_path: Path) -> None:
+def test_people_the_clock_and_a_new_policy_move_alerts_also_when_a_worker_dies(
+    apache_kafka: str, tmp_path: Path
+) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(_POLICY)
+    policy.write_text(_POLICY.format(name="eager", threshold=0.000001))
     with open_ward(apache_kafka, tmp_path, SEPSIS_MONITOR_POLICY__FILE=str(policy)) as ward:
         for instance in _WORKERS:
             ward.start(instance)
@@ -115,8 +117,17 @@ def test_people_and_the_clock_move_alerts_also_when_the_worker_dies(apache_kafka
         until(lambda: time.time() > seen_at(ward) + _SILENT_SECONDS - 1, what="a second before the alert")
         ward.kill(owner)
         hurried = told(ward, moved("monitoring_lost", "raised"), count=2)
+        (survivor,) = set(_WORKERS) - {owner}
+        assert ward.terminate(survivor) == 0
+        observe(ward, "p1", 92)  # before the new policy is named: decided on under the old one
+        policy.write_text(_POLICY.format(name="strict", threshold=0.9))
+        ward.start(survivor)
+        ward.wait_ready(survivor)
+        observe(ward, "p1", 93)
+        resolved = told(ward, moved("sepsis_risk", "resolved"))
+        assert (resolved["policy"]["name"], resolved["vital_signs"]["heart_rate"]["value"]) == ("strict", 93)
         ward.drain()
-        assert alerts_by_id(ward.values(ward.topics.alert_events)) == undisturbed(ward, policy)
+        assert alerts_by_id(ward.values(ward.topics.alert_events)) == undisturbed(ward)
         assert 0 <= lateness(hurried) <= _LATE_SECONDS
 
 

@@ -94,7 +94,8 @@ def stream(bootstrap: str, folder: Path, cohort: Cohort, options: ReplayOptions)
         if not options.split:  # one observation an hour, as `score` sees it
             assert doubts_differ(scores, cohort) == []
             events = ward.values(ward.topics.alert_events)
-            raised = Counter(event["stay_id"] for event in events if event["transition"] == "raised")
+            septic = [event for event in events if event["kind"] == "sepsis_risk"]
+            raised = Counter(event["stay_id"] for event in septic if event["transition"] == "raised")
             assert raised == offline_alerts(cohort, folder)
         reasons = {dict(record.headers)["rejected_reason"] for record in ward.records(ward.topics.rejected)}
         assert reasons <= {b"implausible", b"contradictory"}

@@ -81,6 +81,7 @@ def test_the_summary_counts_stays_and_the_burden() -> None:
         rejected=1,
         steps_closed=17,
         alerts=shown.transitions(),
+        technical_alerts=shown.technical(),
         seconds=2.0,
         latency=Latency(12.0, 80.0),
         alerts_file=Path("alerts.jsonl"),
