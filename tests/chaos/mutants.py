@@ -6,16 +6,21 @@ Each is a wrapping of the product's classes in the process of a worker; no code 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from agents import sending, table, worker
+from agents import publishing, sending, table, worker
 from agents.chunk import Chunk
 from agents.core import Core, Outcome
+from agents.record import source_offset
 from agents.table import StateTable
 from agents.transport import ChunkedConsumer, _IdempotentProducer
+from agents.worker import Worker
 from models.lstm import Lstm
 from tests.chaos.wrapping import wrap
 
@@ -127,6 +132,27 @@ def _batch_dependent() -> None:
     wrap(Lstm, "step", rough)
 
 
+def _clock_beside_the_log() -> None:
+    """Act on the wall clock at once, instead of saying so in the log and acting where that is read."""
+
+    async def act(acting: Any, partition: int, records: Any) -> None:
+        stored = acting._states.stored
+        seen = max((source_offset(stored(key) or b"") for key, _, _ in records), default=-1)
+        said = [
+            SimpleNamespace(offset=seen + 1, timestamp=round(time.time() * 1000), key=k, value=v, headers=h)
+            for k, v, h in records
+        ]
+        outcome = await asyncio.to_thread(acting._core.process, partition, said, stored)
+        alerts = [msgspec.structs.replace(alert, published_at="now") for _, alert in outcome.alerts]
+        topics = acting._config.topics
+        await acting._publish(partition, {topics.alert_events: publishing.alert_records(alerts)}, said, [])
+        if outcome.states:
+            await acting._states.put(partition, outcome.states)
+            acting._ward.take(partition, outcome.states)
+
+    wrap(Worker, "_append_to_log", act)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "no-guard": _no_guard,
     "state-first": _state_first,
@@ -134,6 +160,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "last-write-wins": _last_write_wins,
     "no-lease": _no_lease,
     "commit-at-receipt": _commit_at_receipt,
+    "clock-beside-the-log": _clock_beside_the_log,
     "batch-dependent": _batch_dependent,
 }
 

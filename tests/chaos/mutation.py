@@ -16,6 +16,7 @@ REVEALED_BY = {
     "commit-at-receipt": "killed-while-alerts-wait",
     "last-write-wins": "zombie-before-its-write",
     "no-lease": "zombie-before-its-write",
+    "clock-beside-the-log": "silence",
     "batch-dependent": "two-chunkings",
 }
 
