@@ -15,7 +15,7 @@ _WIDTH = 26
 
 def bound(n: int) -> float:
     """Return what zero of n bounds: the largest share that is compatible with it at 95 % (rule of three)."""
-    return 3 / n if n else 1.0
+    return min(1.0, 3 / n) if n else 1.0
 
 
 def table(results: Sequence[Result], *, head: bool, details: bool = False) -> str:
