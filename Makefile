@@ -1,5 +1,6 @@
 # make demo   a virtual environment, the project in it, and real patients on the screen
 # make test   the same, and every check
+# make chaos  workers and brokers killed in every way, ROUNDS times each; make mutants: what the judge must find
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check chaos mutants clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +38,15 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Long runs: not a part of `make test`, which has a short round of them.
+ROUNDS ?= 1
+
+chaos: install
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(ARGS)
+
+mutants: install
+	$(BIN)/python -m tests.chaos --mutants $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
