@@ -26,17 +26,24 @@ __all__ = ["Core", "LogRecord", "Outcome"]
 class Core:
     """Processes chunks of one topic by one model and one set of limits.
 
-    `policy` decides where a partition's log has not named another one.
+    `policy` decides where a partition's log has not named another one. Without `explains` alerts have no reasons: for
+    alerts that nobody will see.
     """
 
     def __init__(
-        self, model: StayModel, policy: Policy, limits: Limits, *, right_partition: Callable[[bytes], int] | None = None
+        self,
+        model: StayModel,
+        policy: Policy,
+        limits: Limits,
+        *,
+        right_partition: Callable[[bytes], int] | None = None,
+        explains: bool = True,
     ) -> None:
         self.model = model
         self.policy = policy
         self.limits = limits
         self.layout = RecordLayout(model)
-        self._right_partition = right_partition
+        self._right_partition, self._explains = right_partition, explains
 
     def process(self, partition: int, records: Sequence[LogRecord], stored: Callable[[bytes], bytes | None]) -> Outcome:
         """Work off a chunk in log order; `stored` gives the state record of a key, None for an unknown one.
@@ -85,6 +92,6 @@ class Core:
                 known[key] = outcome.states[key] if key in outcome.states else stored(key)
         stretch = Stretch(
             model=self.model, policy=policy, limits=self.limits, layout=self.layout, partition=partition,
-            records=records, outcome=outcome,
+            records=records, outcome=outcome, explains=self._explains,
         )  # fmt: skip
         stretch.run(entries, known)

@@ -175,12 +175,24 @@ class Doubt(msgspec.Struct, frozen=True, gc=False):
     vital_sign: str | None
 
 
+class Rebuilt(msgspec.Struct, frozen=True, gc=False):
+    """Why the stored state of a patient could not be used, and how much of the stay was read again from the log.
+
+    `hours` of the stay's event time are known again; with `whole_stay` nothing is missing.
+    """
+
+    cause: Literal["damaged", "foreign_key", "model_changed", "not_finite"]
+    hours: float
+    whole_stay: bool
+
+
 class RiskScore(msgspec.Struct, frozen=True, gc=False):
     """The latest risk of a patient (risk.scores.v1).
 
     `risk` is provisional, over the open step `step`; `closed` has every step that closed since the score before.
     `ended` marks the last score of a stay. `doubt` is there where `assessable` is false. Until `held_until` no sepsis
-    alert is raised: the patient was marked as already treated.
+    alert is raised: the patient was marked as already treated. `rebuilt` marks the first score after the stored state
+    could not be used.
     """
 
     patient_id: str
@@ -200,6 +212,7 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
     doubt: Doubt | None = None
     held_until: str | None = None
     test: bool = False  # a canary's
+    rebuilt: Rebuilt | None = None
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):

@@ -44,3 +44,4 @@ class Outcome:
     risks: int = 0
     state_resets: Counter[str] = field(default_factory=Counter)
     model_seconds: float = 0.0
+    warm_up_seconds: float = 0.0  # that went into reading lost state again from the log

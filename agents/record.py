@@ -176,6 +176,16 @@ class RecordLayout:
             records.append(record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:])
         return records
 
+    def problem(self, key: bytes, record: bytes) -> str | None:
+        """Return why a record that stands under a key cannot be used as it is (RESET_REASONS); None where it can.
+
+        Raises UnknownSchemaError for a record of a newer version.
+        """
+        found = self._problem(key, record)
+        if found is None and self._not_finite(np.frombuffer(record, self.dtype)):
+            return "not_finite"
+        return found
+
     def _problem(self, key: bytes, record: bytes) -> str | None:
         if len(record) < _PREFIX.size:
             return "damaged"

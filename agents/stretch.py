@@ -47,10 +47,11 @@ class Stretch:
         partition: int,
         records: Sequence[LogRecord],
         outcome: Outcome,
+        explains: bool = True,
     ) -> None:
         self.model, self.limits, self.layout = model, limits, layout
         self.partition, self.records, self.out = partition, records, outcome
-        self.outputs = Outputs(model, policy)
+        self.outputs, self.explains = Outputs(model, policy), explains
         self.policy = policy
         self.steps = Steps(model)
         self.closed: list[list[ClosedStep]] = []
@@ -239,7 +240,7 @@ class Stretch:
 
     def _moved(self, moved: Moved) -> None:
         source = SourcePosition(self.partition, self.records[moved.place].offset)
-        if moved.kind == SEPSIS and moved.transition in {"raised", "escalated", "updated"}:
+        if self.explains and moved.kind == SEPSIS and moved.transition in {"raised", "escalated", "updated"}:
             self.unexplained.append((len(self.out.alerts), moved.row))
         self.out.alerts.append((moved.place, self.outputs.alert(self.rows, moved, source)))
 

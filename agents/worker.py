@@ -35,6 +35,8 @@ from agents.messages import Identity, Settings
 from agents.observer import Observer, Status
 from agents.outputs import utc
 from agents.policy import Policy
+from agents.rebuilding import Rebuilding
+from agents.recent_log import read_again
 from agents.record import UnknownSchemaError
 from agents.rejection import Rejection
 from agents.reporting import Reporting
@@ -77,6 +79,7 @@ class Worker:
         self._slice = _LARGEST_SLICE
         self.app: StreamApp | None = None
         self._states: StateTable
+        self._deciding: Rebuilding
 
     # -- life
 
@@ -178,6 +181,7 @@ class Worker:
             recovered=self._on_recovered,
             extra_topic_configs={"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)},
         )
+        self._deciding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
         logs = app.chunked_topic(config.topics.observations, config.partitions)
         admissions = app.chunked_topic(config.topics.admissions, config.partitions)
         commands = app.chunked_topic(config.topics.alert_commands, config.partitions)
@@ -220,7 +224,7 @@ class Worker:
         """Decide, publish, confirm, store; return the seconds that the decisions took."""
         started = time.perf_counter()
         topics = self._config.topics
-        outcome = await asyncio.to_thread(self._core.process, message.partition, records, self._states.stored)
+        outcome = await asyncio.to_thread(self._deciding.process, message.partition, records, self._states.stored)
         decided = time.perf_counter()
         published_at = utc(round(time.time() * 1000))
         await self._confirm_ownership(message, chunk)  # what was decided before a long pause may be overtaken by now
@@ -242,7 +246,7 @@ class Worker:
             self._ward.take(message.partition, outcome.states)
         self._clock.worked_off(message.partition, records[-1].timestamp)
         self._reporting.worked_off(records, outcome, acknowledged, time.perf_counter() - started)
-        return decided - started
+        return decided - started - outcome.warm_up_seconds
 
     async def _append(self, decode: Decode, event: Any) -> None:
         """Check events of another topic and append them to their patients' logs, in order.

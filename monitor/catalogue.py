@@ -84,7 +84,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "sepsis_monitor_state_resets_total",
         "counter",
         "patients",
-        "Patients whose stored state could not be used and who began anew, by reason.",
+        "Patients whose stored state could not be used and was read again from the log, or began anew, by reason.",
         labels=("reason",),
         children=tuple((reason,) for reason in RESET_REASONS),
     ),

@@ -1,0 +1,117 @@
+"""Deciding on chunks with lost state made good: what is damaged costs that patient alone a warm-up from the log.
+
+Where the log cannot be read, or not in time, the patients begin anew as if it held nothing, and their scores say so:
+the stream goes on in any case.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import structlog
+
+from agents.core import Core
+from agents.in_force import is_settings_key, settings_key
+from agents.messages import Rebuilt
+from agents.outcome import LogRecord, Outcome
+from agents.recent_log import Feed, LogPart
+from agents.record import UnknownSchemaError
+from agents.warm_up import Lost, WarmUp, find_lost, lost_in
+
+__all__ = ["Rebuilding"]
+
+_log = structlog.get_logger(__name__)
+_Stored = Callable[[bytes], bytes | None]
+_Read = Callable[[int, LogPart, Callable[[bool], Feed]], int]
+_Made = tuple[bytes, bytes, Rebuilt]  # what was stored, what stands for it, and what is said of it
+
+
+class Rebuilding:
+    """Works chunks off with a core; called from one thread at a time.
+
+    `read` reads a part of a partition's log again (`recent_log.read_again`); `items_of` gives all that is stored of a
+    partition: states of another model are made good together, so that the log is read once and not with every chunk.
+    """
+
+    def __init__(self, core: Core, read: _Read, items_of: Callable[[int], Iterable[tuple[bytes, bytes]]]) -> None:
+        self._core, self._read, self._items_of = core, read, items_of
+        self._quiet = Core(core.model, core.policy, core.limits, explains=False)
+        self._ahead_ms = round(core.limits.ahead_seconds * 1000)
+        self._made: dict[int, dict[bytes, _Made]] = {}
+
+    def process(self, partition: int, records: Sequence[LogRecord], stored: _Stored) -> Outcome:
+        """Work off a chunk as `Core.process` does, from rebuilt states where stored ones cannot be used."""
+        outcome = self._core.process(partition, records, stored)
+        if not outcome.state_resets:
+            return outcome
+        began = time.monotonic()
+        touched = [record for record in records if record.key in outcome.states]  # others keep what is stored
+        lost = lost_in(self._core.layout, touched, stored, self._ahead_ms)
+        if not lost:
+            return outcome
+        made = self._made_good(partition, lost, stored)
+        seconds = time.monotonic() - began
+        states = {key: state for key, (_, state, _) in made.items()}
+        said = {key.decode(): what for key, (_, _, what) in made.items()}
+        outcome = self._core.process(partition, records, lambda key: states.get(key) or stored(key))
+        outcome.scores = [
+            msgspec.structs.replace(score, rebuilt=said[score.patient_id]) if score.patient_id in said else score
+            for score in outcome.scores
+        ]
+        for one in lost:
+            if states[one.key] is not one.stored:  # the core has met a sound state
+                outcome.state_resets[one.cause] += 1
+        outcome.warm_up_seconds = seconds
+        return outcome
+
+    def _made_good(self, partition: int, lost: Sequence[Lost], stored: _Stored) -> dict[bytes, _Made]:
+        """Return what goes on for each lost state: one that was made, or the stored one where that failed."""
+        known = self._made.get(partition, {})
+        missing = [one for one in lost if known.get(one.key, (None,))[0] != one.stored]
+        if missing:
+            known = self._made[partition] = {**known, **self._make(partition, missing, stored)}
+        return {one.key: known.pop(one.key) for one in lost}
+
+    def _make(self, partition: int, lost: list[Lost], stored: _Stored) -> dict[bytes, _Made]:
+        everyone = {one.key: one for one in lost}
+        warm_up: WarmUp | None = None
+
+        def begin(reaches_back: bool) -> Feed:
+            nonlocal warm_up
+            settings = stored(settings_key(partition))
+            warm_up = WarmUp(self._quiet, partition, list(everyone.values()), settings, reaches_back=reaches_back)
+            return warm_up.feed
+
+        began, read = time.monotonic(), 0
+        made: dict[bytes, tuple[bytes, Rebuilt]] = {}
+        try:
+            if any(one.cause == "model_changed" for one in lost):
+                everyone.update({one.key: one for one in self._of_another_model(partition) if one.key not in everyone})
+            read = self._read(partition, _part_of(list(everyone.values())), begin)
+            made = {} if warm_up is None else warm_up.finish()
+        except UnknownSchemaError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, the stream goes on)
+            _log.warning("warm_up_failed", partition=partition, patients=len(everyone), cause=type(error).__name__)
+        _log.info(
+            "warm_up_done",
+            partition=partition,
+            patients=len(everyone),
+            rebuilt=len(made),
+            records=read,
+            seconds=round(time.monotonic() - began, 2),
+        )
+        nothing = {key: (one.stored, Rebuilt(one.cause, 0.0, whole_stay=False)) for key, one in everyone.items()}
+        return {key: (everyone[key].stored, *what) for key, what in (nothing | made).items()}
+
+    def _of_another_model(self, partition: int) -> Iterable[Lost]:
+        for key, record in self._items_of(partition):
+            one = None if is_settings_key(key) else find_lost(self._core.layout, key, record, self._ahead_ms)
+            if one is not None:
+                yield one
+
+
+def _part_of(lost: Sequence[Lost]) -> LogPart:
+    return LogPart(min(one.from_ms for one in lost), min(one.first for one in lost), max(one.until for one in lost))

@@ -1,0 +1,84 @@
+"""Stored states that cannot be used, on real processes: read again from the log, flagged, and nobody else's trouble."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agents.core import Core
+from agents.decoding import Limits
+from agents.policy import load_policy
+from agents.record import RecordLayout
+from agents.worker_config import partition_of
+from models.artifact import load_model
+from tests.e2e.ward import PARTITIONS, Ward, open_ward
+
+_PATIENTS = ("damaged", "sound")
+_HOURS = 12
+_OTHER_MODEL = "challenge"
+
+
+def observe(ward: Ward, hours: Sequence[int]) -> None:
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2 * _HOURS)
+    records: list[tuple[bytes, bytes, list[Any]]] = []
+    for hour in hours:
+        for patient in _PATIENTS:
+            signs = {"heart_rate": 80 + 2 * hour, "respiratory_rate": 16, "temperature": 37 + hour / 12}
+            body = {"patient_id": patient, "time": (begin + timedelta(hours=hour)).isoformat(), **signs}
+            records.append((patient.encode(), json.dumps(body).encode(), []))
+    ward.send(ward.topics.observations, records)
+    ward.drain()
+
+
+def states(ward: Ward) -> dict[bytes, bytes]:
+    """Return the newest state of each patient in the changelog."""
+    return {record.key: record.value for record in ward.records(changelog(ward))}
+
+
+def changelog(ward: Ward) -> str:
+    return f"{ward.settings.topics.prefix}{ward.settings.worker.group}-patients-changelog"
+
+
+def test_lost_states_are_read_again_from_the_log(apache_kafka: str, tmp_path: Path) -> None:
+    with open_ward(apache_kafka, tmp_path) as ward:
+        ward.start()
+        ward.wait_ready()
+        observe(ward, range(_HOURS))
+        ward.kill()
+        state = states(ward)[b"damaged"]
+        at = partition_of(b"damaged", PARTITIONS)
+        with ward.producer() as producer:  # the sound one is deleted, for recovery would choose it
+            for value in (None, state[:-1] + bytes([state[-1] ^ 1])):
+                producer.send(changelog(ward), key=b"damaged", value=value, partition=at)
+        ward.start(SEPSIS_MONITOR_MODEL__NAME=_OTHER_MODEL)
+        ward.wait_ready()
+        observe(ward, [_HOURS])
+        assert told(ward.values(ward.topics.scores)) == {
+            "damaged": {"cause": "damaged", "hours": 11.0, "whole_stay": True},
+            "sound": {"cause": "model_changed", "hours": 11.0, "whole_stay": True},
+        }
+        assert "warm_up_failed" not in ward.log()
+        hidden = {key: record["state"].tobytes() for key, record in rows(states(ward)).items()}
+        assert hidden == {key: record["state"].tobytes() for key, record in rows(alone(ward)).items()}
+
+
+def told(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what scores say of states that were rebuilt."""
+    return {score["patient_id"]: score["rebuilt"] for score in scores if score["rebuilt"] is not None}
+
+
+def rows(records: dict[bytes, bytes]) -> dict[bytes, Any]:
+    layout = RecordLayout(load_model(_OTHER_MODEL))
+    return {key: layout.load([key], [records[key]]).rows[0] for key in map(str.encode, _PATIENTS)}
+
+
+def alone(ward: Ward) -> dict[bytes, bytes]:
+    """Return the states to which the other model comes by itself."""
+    core, found = Core(load_model(_OTHER_MODEL), load_policy(), Limits()), dict[bytes, bytes]()
+    log = ward.records(ward.topics.observations)
+    for partition in range(PARTITIONS):
+        found |= core.process(partition, [record for record in log if record.partition == partition], found.get).states
+    return found
