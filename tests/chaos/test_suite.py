@@ -1,0 +1,72 @@
+"""The suite's own parts: nothing is left untried, and a broken broker's answers can be read."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+from aiokafka.protocol.commit import OffsetCommitRequest_v2, OffsetCommitResponse_v2
+from aiokafka.protocol.group import HeartbeatRequest_v1, HeartbeatResponse_v1
+from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7, ProduceResponse_v8
+
+from tests.chaos import scenarios
+from tests.chaos.crash_points import CRASH_POINTS
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.mutation import REVEALED_BY
+from tests.chaos.refusals import Asked, refusal
+from tests.chaos.report import bound, table
+from tests.chaos.stage import SCENARIOS, Result
+
+
+def test_every_mutant_has_a_scenario_that_reveals_it() -> None:
+    assert scenarios.__all__
+    assert REVEALED_BY.keys() == MUTANTS.keys()
+    assert set(REVEALED_BY.values()) <= SCENARIOS.keys()
+
+
+def test_the_twelve_instants_are_all_there() -> None:
+    numbers = {meaning.partition(":")[0] for meaning in CRASH_POINTS.values()}
+    assert {str(number) for number in range(1, 13)} <= numbers
+
+
+def _asked(api: int, version: int, body: bytes) -> Asked:
+    client = b"worker"
+    return Asked(api, version, 7, struct.pack(">hhih", api, version, 7, len(client)) + client + body)
+
+
+_PRODUCE = ProduceRequest_v7(None, -1, 1000, [("alerts.events.v1", [(2, b"batch")])]).encode()
+_COMMIT = OffsetCommitRequest_v2("g", 1, "m", -1, [("vitals.observations.v1", [(3, 40, "")])]).encode()
+_BEAT = HeartbeatRequest_v1("g", 1, "m").encode()
+
+
+@pytest.mark.parametrize(
+    ("api", "version", "body", "response"),
+    [
+        (0, 7, _PRODUCE, ProduceResponse_v7),
+        (0, 8, _PRODUCE, ProduceResponse_v8),
+        (8, 2, _COMMIT, OffsetCommitResponse_v2),
+        (12, 1, _BEAT, HeartbeatResponse_v1),
+    ],
+)
+def test_a_refusal_names_every_partition_with_its_code(api: int, version: int, body: bytes, response: type) -> None:
+    asked = _asked(api, version, body)
+    answer = io.BytesIO(refusal(asked, 16))
+    assert struct.unpack(">i", answer.read(4)) == (7,)
+    decoded = response.decode(answer)  # type: ignore[attr-defined]
+    assert answer.read() == b""
+    if api == 12:
+        assert decoded.error_code == 16
+    else:
+        ((topic, (part,)),) = decoded.topics
+        assert asked.names(topic)
+        assert part[:2] == ({0: 2, 8: 3}[api], 16)
+
+
+def test_an_empty_or_skipped_scenario_is_never_told_as_passed() -> None:
+    skipped, empty = Result("a", skipped="no broker"), Result("b", seeds=[1], empty=["seed 1: no fault was made"])
+    lines = table([skipped, empty], head=False, details=True)
+    assert "SKIPPED: no broker" in lines
+    assert "EMPTY" in lines
+    assert empty.failed
+    assert bound(100) == 0.03
