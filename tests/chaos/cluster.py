@@ -158,10 +158,11 @@ class Cluster:
         return self.nodes[next(n for n in described.isrs if n != described.leader) - 1]
 
     def controller(self) -> Node:
-        """Return the node that is the active controller, which brokers do not tell their clients: by its log."""
+        """Return the node that is the active controller: the leader of the cluster's own log."""
         admin = clients.admin(load_settings(None, {}).kafka, self.bootstrap_servers)
         try:
-            return self.nodes[int(admin.describe_metadata_quorum()["leader_id"]) - 1]
+            (quorum,) = admin.describe_metadata_quorum()["topics"]
+            return self.nodes[int(quorum["partitions"][0]["leader_id"]) - 1]
         finally:
             admin.close()
 

@@ -205,8 +205,8 @@ def play(entry: Scenario, grounds: Grounds, seeds: Sequence[int]) -> Result:
         except Skipped as skipped:
             result.skipped = str(skipped)
             break
-        except AssertionError as error:
-            result.empty.append(f"seed {seed}: {error}")
+        except Exception as error:  # noqa: BLE001 (the other scenarios still have something to say)
+            result.empty.append(f"seed {seed}: {type(error).__name__}: {error}")
             result.seeds.append(seed)
     result.seconds = time.monotonic() - begun
     return result
