@@ -34,7 +34,7 @@ __all__ = ["ChaosWard", "Fault", "open_chaos_ward"]
 _ROOT = Path(__file__).parents[2]
 _RESTARTED = {code for code in Exit if Exit.STREAM_FAILED <= code <= Exit.MISASSIGNED} | {1}  # as a supervisor does
 _START_SECONDS = 90.0
-_SETTLE_SECONDS = 150.0
+_STILL_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class ChaosWard:
             self.tend()
             threading.Event().wait(max(0.0, min(0.05, end - time.monotonic())))
 
-    def settle(self, seconds: float = _SETTLE_SECONDS) -> None:
+    def settle(self) -> None:
         """Stop staff and feed, start whoever is dead, wait until all is worked off, and end the workers in order."""
         self.staff.stop()
         self.feed.stop()
@@ -244,7 +244,8 @@ class ChaosWard:
             with contextlib.suppress(subprocess.TimeoutExpired):  # it may be on its way out still
                 self.ward.workers[instance].wait(15)
             self.start(instance, wait=False)
-        self.until(self._worked_off, seconds, f"everything worked off{self._tails()}")
+        while not self._worked_off():  # however long, as long as it goes on
+            self._await_progress()
         ready = self._tending(lambda: all(self.ready(instance) for instance in self.ward.workers))
         self._demand(ready, "a worker was not ready at the end")
         self.replayed += sum(self.counter(instance, "records_replayed_total") for instance in self.ward.workers)
@@ -255,6 +256,14 @@ class ChaosWard:
                 code = self._where_it_hangs(instance)
             if code != 0:
                 self.problems.append(f"{instance} ended with {code}: {self._tail(instance)}")
+
+    def _await_progress(self) -> None:
+        before = self.committed()
+        self.until(
+            lambda: self._worked_off() or self.committed() > before,
+            _STILL_SECONDS,
+            f"progress at the end{self._tails()}",
+        )
 
     def _where_it_hangs(self, instance: str) -> int:
         """End a worker that does not end; one with a fault in it writes its threads' stacks into its log first."""

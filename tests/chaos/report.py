@@ -56,7 +56,7 @@ def _sums(results: Sequence[Result]) -> list[str]:
     kills = sum(result.kills for result in results)
     alerts = sum(result.alerts for result in results)
     found = sum(sum(result.anomalies.values()) for result in results)
-    kinds: Counter[str] = sum((result.kinds for result in results), Counter())
+    kinds: Counter[str] = sum((Counter(result.kinds) for result in results), Counter())
     lines = ["alert events: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))]
     lines += [f"{found} anomalies in {faults} faults ({kills} SIGKILLs of workers) and {alerts} alerts"]
     if not found:

@@ -62,7 +62,7 @@ class Result:
     duplicates: int = 0
     replays: int = 0
     broker_lost: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)  # of alert events, in the references
+    kinds: dict[str, int] = field(default_factory=dict)  # of alert events, in the references
     seconds: float = 0.0
     anomalies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ANOMALIES, 0))
     details: list[str] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Stage:
         result.faults += len(chaos.faults)
         result.kills += sum(fault.killed for fault in chaos.faults)
         result.pending += pending
-        result.kinds += verdict.kinds
+        result.kinds = dict(verdict.kinds + Counter(result.kinds))
         result.observations += verdict.observations
         result.alerts += verdict.alerts
         result.duplicates += verdict.duplicates

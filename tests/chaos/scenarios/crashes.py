@@ -59,7 +59,7 @@ def crash_points_slow(stage: Stage) -> None:
     """Every instant, with alerts that the broker gets late: a state written before its alerts would be found."""
     with Proxy(stage.grounds.bootstrap) as proxy:
         proxy.hold = slow_alerts
-        with stage.ward(rate=150.0, spoiling=Spoiling(poison=0.02), instances=(), proxies=[proxy]) as chaos:
+        with stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), instances=(), proxies=[proxy]) as chaos:
             every_point(chaos, 2)
             proxy.hold = lambda asked: 0.0
         stage.empty_unless(proxy.held > 0, "nothing was held back")
@@ -70,7 +70,7 @@ def kills_slow(stage: Stage) -> None:
     """Random SIGKILLs with alerts that the broker gets late."""
     with Proxy(stage.grounds.bootstrap) as proxy:
         proxy.hold = slow_alerts
-        with stage.ward(rate=150.0, proxies=[proxy]) as chaos:
+        with stage.ward(rate=60.0, proxies=[proxy]) as chaos:
             random_kills(chaos, 4)
             proxy.hold = lambda asked: 0.0
         stage.empty_unless(proxy.held > 0, "nothing was held back")

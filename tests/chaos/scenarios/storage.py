@@ -174,7 +174,7 @@ def model_rollout(stage: Stage) -> None:
         for model in (_OTHER_MODEL, "bedside"):
             chaos.flowing(800)
             for instance in ("worker-1", "worker-2"):
-                stage.empty_unless(chaos.terminate(instance) == 0, "a worker did not end cleanly before the change")
+                assert chaos.terminate(instance) == 0, "a worker did not end cleanly before the change"
             with chaos.ward.positions() as positions:
                 eras.append((positions.committed(chaos.ward.topics.observations), model))
             chaos.common[_MODEL] = model
