@@ -24,7 +24,7 @@ __all__ = ["MORE_POINTS", "POINTS", "Attribution", "IntegratedGradients"]
 F64 = NDArray[np.float64]
 
 POINTS = 16  # on the line
-MORE_POINTS = 64  # where these were too few: one stay in some hundred
+MORE_POINTS = 256  # where these were too few: one stay in some hundred, where the network turns sharply
 _ENOUGH = 1e-4  # log-odds of convergence delta that call for no more points
 
 

