@@ -21,9 +21,10 @@ from agents.outputs import utc
 from agents.policy import Policy, milliseconds
 from agents.sending import Outgoing
 
-__all__ = ["DUE", "clock_record", "due", "is_silent", "snoozes_over", "waits_too_long"]
+__all__ = ["DUE", "clock_record", "due", "is_past", "is_silent", "snoozes_over", "waits_too_long"]
 
-DUE = ("monitoring_lost", "escalate", "snooze_over")
+DUE = ("monitoring_lost", "escalate", "snooze_over", "forget")
+_DAY_MS = 86_400_000
 _HIGH = PRIORITIES.index("high")
 _encode = msgspec.json.Encoder().encode
 _Mask = NDArray[np.bool_]
@@ -52,13 +53,25 @@ def snoozes_over(rows: NDArray[Any], now_ms: int) -> _Mask:
     return np.asarray(snoozed & (now_ms >= rows["snooze_ms"]), dtype=np.bool_)
 
 
-def due(rows: NDArray[Any], now_ms: int, policy: Policy) -> _Mask:
-    """Return what is due of which patients, (N, 3) in the order of `DUE`."""
+def is_past(rows: NDArray[Any], now_ms: int, policy: Policy, late_ms: float) -> _Mask:
+    """Return which patients (N,) have no stay, and have had none for so long that nothing of it can be asked for.
+
+    That is a day after the last time at which an observation may be late (`late_ms`) and an alert be marked.
+    """
+    patience = max(late_ms, milliseconds(hours=policy.mark_hours)) + _DAY_MS
+    since = np.maximum(rows["ended_ms"], rows["arrived_ms"])
+    gone = (rows["watched"] == 0) & (rows["reserved"] == 0)
+    return np.asarray(gone & (now_ms - since >= patience), dtype=np.bool_)
+
+
+def due(rows: NDArray[Any], now_ms: int, policy: Policy, late_ms: float) -> _Mask:
+    """Return what is due of which patients, (N, 4) in the order of `DUE`."""
     return np.stack(
         [
             is_silent(rows, now_ms, policy),
             waits_too_long(rows, now_ms, policy).any(axis=1),
             snoozes_over(rows, now_ms).any(axis=1),
+            is_past(rows, now_ms, policy, late_ms),
         ],
         axis=1,
     )

@@ -35,6 +35,7 @@ class Outcome:
     states: dict[bytes, bytes] = field(default_factory=dict)
     scores: list[RiskScore] = field(default_factory=list)
     alerts: list[tuple[int, AlertEvent]] = field(default_factory=list)  # with the record that decided
+    forgotten: list[bytes] = field(default_factory=list)  # keys of patients who are gone for good
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     accepted: int = 0
     replayed: int = 0  # records that a state held already

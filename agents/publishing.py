@@ -11,6 +11,7 @@ import msgspec
 from agents import cloudevents
 from agents.control import CommandSaid
 from agents.decoding import StayChange
+from agents.episodes import KINDS
 from agents.messages import ALERT_TYPE, OBEYED_TYPE, SCORE_TYPE, STAY_TYPE, AlertEvent, RiskScore
 from agents.rejection import Rejection
 from agents.sending import Outgoing
@@ -18,10 +19,12 @@ from agents.sending import Outgoing
 __all__ = [
     "alert_records",
     "alert_state_records",
+    "alert_state_tombstones",
     "appended_record",
     "rejected_record",
     "rejected_stub",
     "score_records",
+    "score_tombstones",
 ]
 
 LARGEST_REJECTED_BYTES = 8 * 1024 * 1024  # below the topic's own limit, with room for the headers that are added
@@ -43,9 +46,18 @@ def alert_state_records(alerts: Sequence[AlertEvent]) -> list[Outgoing]:
     """
     latest = {(alert.patient_id, alert.kind): alert for alert in alerts if alert.transition != "rejected"}
     return [
-        ((key or b"") + (b"" if alert.kind == "sepsis_risk" else b":" + alert.kind.encode()), value, headers)
+        (_state_key(key or b"", alert.kind), value, headers)
         for alert, (key, value, headers) in ((alert, _alert_record(alert)) for alert in latest.values())
     ]
+
+
+def alert_state_tombstones(keys: Sequence[bytes]) -> list[Outgoing]:
+    """Return what takes patients who are gone for good off alerts.state.v1."""
+    return [(_state_key(key, kind), None, ()) for key in keys for kind in KINDS]
+
+
+def _state_key(patient: bytes, kind: str) -> bytes:
+    return patient if kind == KINDS[0] else patient + b":" + kind.encode()
 
 
 def _alert_record(alert: AlertEvent) -> Outgoing:
@@ -75,6 +87,11 @@ def score_records(scores: Sequence[RiskScore]) -> list[Outgoing]:
         )
         for score in scores
     ]
+
+
+def score_tombstones(keys: Sequence[bytes]) -> list[Outgoing]:
+    """Return what takes patients who are gone for good off risk.scores.v1."""
+    return [(key, None, ()) for key in keys]
 
 
 def _score_id(score: RiskScore) -> str:

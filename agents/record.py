@@ -4,6 +4,9 @@ The layout is a NumPy structured type, so that the states of a whole chunk are o
 Every record carries its schema version, the patient's id, the source offset up to which it holds, the model that made
 its hidden state, and a checksum: a damaged record, or one under another patient's key, is found and costs that
 patient alone.
+
+Of a patient whose last stay ended long ago a stub remains: what later records are judged by, under its own offset, so
+that no older record can bring the stay back.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ __all__ = [
     "HEAD",
     "RECORD_SCHEMA",
     "RESET_REASONS",
+    "STUB",
     "Loaded",
     "RecordLayout",
     "Rows",
@@ -54,6 +58,7 @@ Rows = NDArray[Any]  # structured, one row a patient, dtype RecordLayout.dtype
 _PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset
 _OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
 _PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_IS_STUB = 1
 _CHECKED_FROM = 8  # the checksum covers what follows it
 
 
@@ -81,13 +86,16 @@ def _checksum(record: bytes) -> int:
 
 def sealed(content: bytes, offset: int) -> bytes:
     """Return a record that holds other content than a patient's state, up to a source offset."""
-    record = _PREFIX.pack(RECORD_SCHEMA, 0, 0, offset) + content
-    return record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:]
+    return _with_checksum(_PREFIX.pack(RECORD_SCHEMA, 0, 0, offset) + content)
 
 
 def unsealed(record: bytes) -> bytes | None:
     """Return the content of a sealed record; None where it is damaged."""
     return record[_PREFIX.size :] if source_offset(record) >= 0 else None
+
+
+def _with_checksum(record: bytes) -> bytes:
+    return record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:]
 
 
 def fingerprint(name: str) -> int:
@@ -145,6 +153,11 @@ class RecordLayout:
         for i, record in enumerate(stored):
             if record is None:
                 continue
+            stub = self._stub(keys[i], record)
+            if stub is not None:
+                for name in STUB.names or ():
+                    rows[name][i] = stub[name]
+                continue
             problem = self._problem(keys[i], record)
             if problem is None:
                 sound.append(i)
@@ -173,7 +186,12 @@ class RecordLayout:
         records: list[bytes] = []
         for start in range(0, len(raw), size):
             record = raw[start : start + size]
-            records.append(record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:])
+            records.append(_with_checksum(record))
+        for row in np.flatnonzero(rows["reserved"] == _IS_STUB).tolist():
+            stub = np.zeros(1, STUB)
+            for name in STUB.names or ():
+                stub[name] = rows[name][row]
+            records[row] = _with_checksum(stub.tobytes())
         return records
 
     def problem(self, key: bytes, record: bytes) -> str | None:
@@ -181,10 +199,29 @@ class RecordLayout:
 
         Raises UnknownSchemaError for a record of a newer version.
         """
+        if self._stub(key, record) is not None:
+            return None
         found = self._problem(key, record)
         if found is None and self._not_finite(np.frombuffer(record, self.dtype)):
             return "not_finite"
         return found
+
+    def forget(self, rows: Rows, row: int) -> None:
+        """Leave of a row what a stub holds."""
+        kept = rows[row : row + 1].copy()
+        rows[row : row + 1] = self.fresh(1)
+        for name in STUB.names or ():
+            rows[name][row] = kept[name][0]
+        rows["reserved"][row] = _IS_STUB
+
+    @staticmethod
+    def _stub(key: bytes, record: bytes) -> Any:
+        """Return the stub that a record is; None where it is none, or not a sound one of this version and this key."""
+        if len(record) != STUB.itemsize or source_offset(record) < 0:
+            return None
+        stub = np.frombuffer(record, STUB, 1)[0]
+        mine = stub["schema"] == RECORD_SCHEMA and stub["reserved"] == _IS_STUB and stub["key"] == key
+        return stub if mine else None
 
     def _problem(self, key: bytes, record: bytes) -> str | None:
         if len(record) < _PREFIX.size:
@@ -218,7 +255,7 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
     signs, kinds = N_VITAL_SIGNS, len(KINDS)
     fields: list[Any] = [
         ("schema", "<u2"),
-        ("reserved", "<u2"),
+        ("reserved", "<u2"),  # 1: a stub
         ("checksum", "<u4"),
         ("offset", "<i8"),
         ("key", "S64"),
@@ -279,3 +316,6 @@ def _fields(state: np.dtype[Any] | None) -> list[Any]:
 
 
 HEAD = np.dtype(_fields(None))
+_KEPT = ("admissions_offset", "seen", "stay_number", "ended_ms", "episode", "commands_offset")
+_OF_A_STUB = {"schema", "reserved", "checksum", "offset", "key", *_KEPT}
+STUB = np.dtype([field for field in _fields(None) if field[0] in _OF_A_STUB])

@@ -42,6 +42,7 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
     record["stay_number"] += 1
     record["stay_id"] = record["key"] + b"-%d" % record["stay_number"]
     for name, value in (
+        ("reserved", 0),
         ("watched", 1),
         ("announced", 0),
         ("assessable", 0),

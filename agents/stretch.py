@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import open_step, stays
+from agents import clock, open_step, stays
 from agents.alerts import Alerts
 from agents.control import ClockSaid, CommandSaid
 from agents.decoding import LONGEST_WAIT_MS, Entry, Limits, Measured, StayChange, values_array
@@ -98,6 +98,7 @@ class Stretch:
                 self.changed[row] |= held  # the score says so
             elif isinstance(entry, ClockSaid):
                 self.alerts.clock(i, row, entry)
+                self._forget(row, entry)
             elif self._find_stay(i, row, entry):
                 measured.append((i, row, entry))
         if measured:
@@ -132,6 +133,13 @@ class Stretch:
             self._apply_details(row, change)
         else:
             self._end_stay(i, row, change.time_ms, f"the stay ended: {kind}")
+
+    def _forget(self, row: int, said: ClockSaid) -> None:
+        """Keep only a stub of a patient whose last stay ended long ago, where the clock says so and it is true."""
+        late_ms = self.limits.late_hours * _HOUR_MS
+        if "forget" in said.due and clock.is_past(self.rows[row : row + 1], said.time_ms, self.policy, late_ms)[0]:
+            self.layout.forget(self.rows, row)
+            self.out.forgotten.append(bytes(self.rows["key"][row]))
 
     def _apply_details(self, row: int, change: StayChange) -> None:
         """Take over details; they change the risk too, though an alert moves only with the next observation."""

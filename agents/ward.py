@@ -25,6 +25,7 @@ __all__ = ["PHASES", "Ward", "WardCounts"]
 PHASES = tuple(phase.name.lower() for phase in OPEN)
 _FIELDS = (
     "watched", "assessable", "live", "on", "phase", "priority", "waiting_ms", "snooze_ms", "snooze_live", "arrived_ms",
+    "ended_ms", "reserved",
 )  # fmt: skip
 _DTYPE = np.dtype([("canary", "u1"), *((name, *record.HEAD.fields[name][:1]) for name in _FIELDS)])  # type: ignore[index]
 
@@ -62,12 +63,29 @@ class _Room:
         return self._asked[: len(self.keys)]
 
     def take(self, states: Iterable[tuple[bytes, bytes]]) -> None:
-        sound = [(key, state) for key, state in states if len(state) >= record.HEAD.itemsize]
+        sound: list[tuple[bytes, bytes]] = []
+        for key, state in states:
+            if len(state) >= record.HEAD.itemsize:
+                sound.append((key, state))
+            else:
+                self._drop(key)  # a stub: the patient has gone
         index = np.array([self._index(key) for key, _ in sound], dtype=np.intp)
         heads = record.heads([state for _, state in sound])
         for name in _FIELDS:
             self._rows[name][index] = heads[name]
         self._asked[index] = False
+
+    def _drop(self, key: bytes) -> None:
+        at = self._place.pop(key, None)
+        if at is None:
+            return
+        last = len(self.keys) - 1
+        if at < last:  # the last one takes the place
+            self.keys[at] = self.keys[last]
+            self._place[self.keys[at]] = at
+            self._rows[at], self._asked[at] = self._rows[last], self._asked[last]
+        self.keys.pop()
+        self._rows[last], self._asked[last] = np.zeros((), _DTYPE), False
 
     def _index(self, key: bytes) -> int:
         at = self._place.get(key)
@@ -103,12 +121,12 @@ class Ward:
         """Return the partitions in which there are patients."""
         return list(self._rooms)
 
-    def due(self, partition: int, now_ms: int, policy: Policy) -> list[tuple[bytes, list[str]]]:
+    def due(self, partition: int, now_ms: int, policy: Policy, late_ms: float) -> list[tuple[bytes, list[str]]]:
         """Return what the wall clock makes due of the partition's patients, each only once until it has been read."""
         room = self._rooms.get(partition)
         if room is None:
             return []
-        new = clock.due(room.rows, now_ms, policy) & ~room.asked
+        new = clock.due(room.rows, now_ms, policy, late_ms) & ~room.asked
         some = np.flatnonzero(new.any(axis=1)).tolist()
         room.asked[some] |= new[some]
         return [(room.keys[at], [clock.DUE[what] for what in np.flatnonzero(new[at])]) for at in some]

@@ -58,7 +58,8 @@ _LOOP_STUCK_SECONDS = 30.0
 _BROKER_SILENT_SECONDS = 15.0
 _LARGEST_SLICE = 2_000  # records
 _SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
-_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
 
@@ -70,8 +71,11 @@ class Worker:
         self._core = Core(model, policy, config.limits, right_partition=self._partition_of)
         self._ward = Ward()
         self._reporting = Reporting(observer, self._ward, self._core.layout.record_bytes)
-        self._clock = ClockWatch(self._ward, self, self._policy_of, self._append_to_log)
+        self._clock = ClockWatch(
+            self._ward, self, self._policy_of, self._append_to_log, late_ms=config.limits.late_hours * _HOUR_MS
+        )
         self._ends: dict[int, int] = {}  # of the logs' partitions, as they were when the state was recovered
+        self._held_to: dict[int, int] = {}  # and up to where the states held them
         self._started = time.monotonic()
         self._beat = time.monotonic()
         self._ready = self._stopping = False
@@ -164,7 +168,7 @@ class Worker:
             stream_wait_empty=True,
             consumer_group_instance_id=config.instance,
             broker_session_timeout=6.0,  # the least that brokers allow by default: a dead worker's patients wait for it
-            broker_heartbeat_interval=2.0,
+            broker_heartbeat_interval=1.0,
             broker_rebalance_timeout=30.0,
             broker_commit_interval=1.0,
             producer_max_batch_size=700_000,
@@ -233,8 +237,14 @@ class Worker:
             message.partition,
             {
                 topics.alert_events: publishing.alert_records(alerts),
-                topics.alert_state: publishing.alert_state_records(alerts),
-                topics.scores: publishing.score_records(outcome.scores),
+                topics.alert_state: [
+                    *publishing.alert_state_tombstones(outcome.forgotten),
+                    *publishing.alert_state_records(alerts),
+                ],
+                topics.scores: [
+                    *publishing.score_tombstones(outcome.forgotten),
+                    *publishing.score_records(outcome.scores),
+                ],
             },
             records,
             outcome.rejected,
@@ -308,6 +318,7 @@ class Worker:
         ends = await self._consumer.highwaters(*logs.values())
         for partition, states in held.items():
             newest = max((record.source_offset(state) for _, state in states), default=-1)
+            self._held_to[partition] = newest + 1
             if newest >= (ends.get(logs[partition]) or 0):
                 end_process(
                     Exit.LOG_BEHIND_STATE,
@@ -321,6 +332,7 @@ class Worker:
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
         self._reporting.recovered(partitions, seconds)
+        await self._clock.look()
 
     async def _name_settings(self, partitions: set[int]) -> None:
         """Say in the logs under which policy and model they are worked off from here on, where they last said another.
@@ -336,7 +348,11 @@ class Worker:
 
     def waiting(self, partition: int) -> int | None:
         """Return how many records of a partition of the logs wait; None where that is not known yet."""
-        return self._consumer.waiting(TP(self._config.topics.observations, partition), self._ends.get(partition, 0))
+        end = self._ends.get(partition, 0)
+        waiting = self._consumer.waiting(TP(self._config.topics.observations, partition), end)
+        if waiting is None and self._held_to.get(partition, 0) == end:
+            return 0  # nothing was sought yet, and nothing stands after what the states hold
+        return waiting
 
     def _policy_of(self, partition: int) -> Policy:
         """Return the policy that decides on what comes next in a partition."""

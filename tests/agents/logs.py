@@ -308,13 +308,13 @@ _COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
     ("mark", {"verdict": "true"}),
     ("mark", {"verdict": "already_treated"}),
 )
-_DUE = ("monitoring_lost", "escalate", "snooze_over", "something_new")
+_DUE = ("monitoring_lost", "escalate", "snooze_over", "forget", "something_new")
 _SAID = ("observed",) * 8 + ("command",) * 4 + ("clock",) * 2 + ("settings", "discharged", "admitted")
-_SOME_MINUTES = st.sampled_from([0, 1, 4, 6, 13, 29, 31, 45, 91, 125])
+_SOME_MINUTES = st.sampled_from([0, 1, 4, 6, 13, 29, 31, 45, 91, 125] * 4 + [97 * 60])
 
 
 @st.composite
-def told_wards(draw: st.DrawFn, longest: int = 30) -> list[Record]:
+def told_wards(draw: st.DrawFn, longest: int = 25) -> list[Record]:
     """Draw the logs of two patients into which people and the wall clock speak, and in which the policy changes."""
     minute = 0
     log = [observation("p", START, **_SEEN[2]), observation("q", START, **_SEEN[4])]

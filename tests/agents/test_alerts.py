@@ -454,7 +454,7 @@ class LifeOfAlerts(RuleBasedStateMachine):
 
 
 TestLifeOfAlerts = LifeOfAlerts.TestCase
-TestLifeOfAlerts.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLifeOfAlerts.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 # -- many at once

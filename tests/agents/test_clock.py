@@ -36,6 +36,7 @@ from tests.agents.logs import (
     work_off,
 )
 
+DAY = 24 * HOUR
 ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 POLICY = structs.replace(between(1e-6, 1e-7), acknowledge_minutes=30, monitoring_lost_minutes=90)
 CALM = structs.replace(never_alerting(), monitoring_lost_minutes=90)
@@ -52,7 +53,7 @@ def ward_of(run: Run) -> Ward:
 
 
 def due(run: Run, minute: float, policy: Policy = POLICY) -> dict[bytes, list[str]]:
-    return dict(ward_of(run).due(0, START + round(minute * MINUTE), policy))
+    return dict(ward_of(run).due(0, START + round(minute * MINUTE), policy, DAY))
 
 
 # -- what is due
@@ -80,7 +81,7 @@ def test_a_replay_of_the_past_and_an_ended_stay_are_not_waited_for() -> None:
     replayed = replace(observation("p", START, **ILL), timestamp=START + 2 * HOUR)
     assert due(lived(replayed, policy=CALM), 10_000, CALM) == {}
     ended = lived(observation("p", START, **ILL), admission("p", "discharged", START + MINUTE, source_offset=1))
-    assert due(ended, 10_000) == {}
+    assert due(ended, 95 * 60) == {}
 
 
 def test_a_snooze_runs_out_by_the_wall_clock() -> None:
@@ -95,15 +96,15 @@ def test_a_need_is_told_once_until_it_has_been_read() -> None:
     run = lived(observation("p", START, **ILL), observation("q", START, **ILL))
     ward = ward_of(run)
     now = START + 30 * MINUTE
-    assert [key for key, _ in ward.due(0, now, POLICY)] == [b"p", b"q"]
-    assert ward.due(0, now, POLICY) == []
+    assert [key for key, _ in ward.due(0, now, POLICY, DAY)] == [b"p", b"q"]
+    assert ward.due(0, now, POLICY, DAY) == []
     said = numbered([clock("p", now, "escalate")], first=2)
     work_off(said, core=new_core(POLICY), onto=run)
     ward.take(0, {b"p": run.states[b"p"]})
-    assert ward.due(0, now + 90 * MINUTE, POLICY) == [(b"p", ["monitoring_lost"]), (b"q", ["monitoring_lost"])]
+    assert ward.due(0, now + 90 * MINUTE, POLICY, DAY) == [(b"p", ["monitoring_lost"]), (b"q", ["monitoring_lost"])]
     ward.begin({0: run.states.items()})
-    assert dict(ward.due(0, now + 90 * MINUTE, POLICY))[b"q"] == ["monitoring_lost", "escalate"]
-    assert ward.due(1, now, POLICY) == []
+    assert dict(ward.due(0, now + 90 * MINUTE, POLICY, DAY))[b"q"] == ["monitoring_lost", "escalate"]
+    assert ward.due(1, now, POLICY, DAY) == []
 
 
 def test_many_patients_fit_and_are_counted() -> None:
@@ -146,7 +147,7 @@ class Log:
 
 
 def watching(run: Run, log: Log, policy: Policy = POLICY) -> ClockWatch:
-    return ClockWatch(ward_of(run), log, lambda _: policy, log.append)
+    return ClockWatch(ward_of(run), log, lambda _: policy, log.append, late_ms=DAY)
 
 
 def said(log: Log) -> list[Any]:

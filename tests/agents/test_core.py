@@ -42,6 +42,7 @@ from tests.agents.logs import (
 )
 
 few = settings(max_examples=40, deadline=None)
+fewer = settings(max_examples=20, deadline=None)
 ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 WELL = {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37}
 _WITHIN_AN_HOUR = st.lists(st.tuples(st.integers(0, 59), vital_signs()), min_size=1, max_size=12)
@@ -88,7 +89,7 @@ def test_record_by_record_equals_all_at_once(log: list[Record]) -> None:
     same_but_for_cuts(work_off(log), work_off(log, cuts=range(len(log))))
 
 
-@few
+@fewer
 @given(st.data())
 def test_any_cutting_gives_the_same_alerts_where_people_the_clock_and_settings_speak(data: st.DataObject) -> None:
     log = data.draw(told_wards())
@@ -97,7 +98,7 @@ def test_any_cutting_gives_the_same_alerts_where_people_the_clock_and_settings_s
     same_but_for_cuts(whole, work_off(log, core=new_core(EVENTFUL), cuts=range(len(log))))
 
 
-@few
+@fewer
 @given(st.data())
 def test_a_crash_under_changing_settings_repeats_alerts_and_makes_no_new_ones(data: st.DataObject) -> None:
     log = data.draw(told_wards())
@@ -113,7 +114,7 @@ def test_a_crash_under_changing_settings_repeats_alerts_and_makes_no_new_ones(da
     assert all(alert in told for alert in whole.alerts)
 
 
-@few
+@fewer
 @given(st.data())
 def test_what_the_service_appends_may_stand_there_twice(data: st.DataObject) -> None:
     log = data.draw(told_wards())
