@@ -16,7 +16,8 @@ from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
 
-from agents.core import Core, Outcome
+from agents.outcome import Outcome
+from agents.rebuilding import Rebuilding
 from agents.table import StateTable
 from agents.transport import ChunkedConsumer
 from agents.worker import Worker
@@ -76,11 +77,11 @@ def install(trigger: Trigger) -> None:
 
 
 def _into_core(trigger: Trigger) -> None:
-    process = Core.process
+    process = Rebuilding.process
 
-    def watched(core: Core, partition: int, records: Any, stored: Any) -> Outcome:
+    def watched(deciding: Rebuilding, partition: int, records: Any, stored: Any) -> Outcome:
         trigger.passing("polled")
-        outcome = process(core, partition, records, stored)
+        outcome = process(deciding, partition, records, stored)
         if outcome.states:
             trigger.passing("decided")
         if outcome.alerts:
@@ -89,7 +90,7 @@ def _into_core(trigger: Trigger) -> None:
             trigger.passing("swapping")
         return outcome
 
-    wrap(Core, "process", watched)
+    wrap(Rebuilding, "process", watched)
 
 
 def _into_table(trigger: Trigger) -> None:

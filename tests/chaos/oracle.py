@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from kafka.partitioner.default import murmur2
 from agents.core import Core
 from agents.decoding import Limits
 from agents.policy import Policy, load_policy
+from agents.rebuilding import Rebuilding
+from agents.recent_log import Feed, LogPart
 from models.artifact import load_model
 from tests.chaos.evidence import Record
 
@@ -69,9 +71,15 @@ class Oracle:
         """Return what the log means; `seeded` are the states that were there before it began."""
         reference = Reference(states=dict(seeded or {}))
         for partition, records in _by_partition(log).items():
+            own = {record.key for record in records}
+
+            def items_of(_: int, own: set[bytes | None] = own) -> list[tuple[bytes, bytes]]:
+                return [(key, state) for key, state in reference.states.items() if key in own]
+
             for core, part in self._eras(partition, records):
+                deciding = Rebuilding(core, _reader(records), items_of)
                 for start in range(0, len(part), _PASS_RECORDS):
-                    self._pass(core, partition, part[start : start + _PASS_RECORDS], reference)
+                    self._pass(deciding, partition, part[start : start + _PASS_RECORDS], reference)
         return reference
 
     def _eras(self, partition: int, records: list[Record]) -> Iterable[tuple[Core, list[Record]]]:
@@ -81,8 +89,8 @@ class Oracle:
             yield core, [r for r in records if r.offset >= begin and (end is None or r.offset < end)]
 
     @staticmethod
-    def _pass(core: Core, partition: int, records: list[Record], reference: Reference) -> None:
-        outcome = core.process(partition, records, reference.states.get)
+    def _pass(deciding: Rebuilding, partition: int, records: list[Record], reference: Reference) -> None:
+        outcome = deciding.process(partition, records, reference.states.get)
         reference.states.update(outcome.states)
         reference.replayed += outcome.replayed
         for _, event in outcome.alerts:
@@ -91,6 +99,18 @@ class Oracle:
             collect_closed(msgspec.json.decode(msgspec.json.encode(score)), reference.closed)
         for i, rejection in outcome.rejected:
             reference.rejected.setdefault((partition, records[i].offset), set()).add(rejection.reason)
+
+
+def _reader(log: Sequence[Record]) -> Callable[[int, LogPart, Callable[[bool], Feed]], int]:
+    """Return what gives a part of this log again, as a worker reads it from the broker."""
+
+    def read(_: int, part: LogPart, begin: Callable[[bool], Feed]) -> int:
+        start = next((record.offset for record in log if record.timestamp >= part.from_ms), part.until)
+        records = [record for record in log if max(start, part.first) <= record.offset < part.until]
+        begin(True)(records)
+        return len(records)
+
+    return read
 
 
 def _by_partition(log: Iterable[Record]) -> dict[int, list[Record]]:
