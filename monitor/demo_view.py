@@ -37,7 +37,13 @@ _TALLY = {
     Fate.QUIET: "quiet",
     Fate.UNKNOWN: "not labelled",
 }
-_TRANSITION_STYLES = {"raised": "bold red", "escalated": "bold red", "resolved": "green", "expired": "yellow"}
+_TRANSITION_STYLES = {
+    "raised": "bold red",
+    "escalated": "bold red",
+    "resolved": "green",
+    "expired": "yellow",
+    "rejected": "magenta",
+}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from agents.record import RecordLayout
 from agents.rejection import Rejection
 from models.manifest import Tail
 from models.stay_model import StayModel
+from models.vital_signs import NAMES
 from tests.agents.logs import (
     BUSY,
     EVENTFUL,
@@ -29,6 +30,7 @@ from tests.agents.logs import (
     admission,
     between,
     closed_risks,
+    command,
     cuts_of,
     garbage,
     never_alerting,
@@ -354,6 +356,30 @@ def test_a_score_says_why_it_cannot_be_assessed_and_what_to_measure() -> None:
         (True, None),
         (False, Doubt("too_old", second)),
     ]
+
+
+def test_a_patient_of_whom_too_little_is_known_for_long_gets_a_technical_alert() -> None:
+    log = [observation("p", START + hour * HOUR, heart_rate=80 + hour) for hour in range(3)]
+    log.append(observation("p", START + 3 * HOUR, **WELL))
+    policy = structs.replace(never_alerting(), cannot_assess_minutes=120)
+    alerts = [alert for _, alert in work_off(numbered(log), core=new_core(policy)).alerts]
+    assert [(alert.kind, alert.transition, alert.since) for alert in alerts] == [
+        ("cannot_assess", "raised", utc(START)),
+        ("cannot_assess", "resolved", utc(START)),
+    ]
+    assert (alerts[0].doubt, alerts[0].risk) == (Doubt("too_few", "respiratory_rate"), None)
+    assert alerts[0].missing == [name for name in NAMES if name != "heart_rate"]
+    assert alerts[0].cause == "the risk has meant nothing for 120 minutes: too few vital signs were measured"
+
+
+def test_a_treated_patients_score_says_until_when_alerts_are_held_back() -> None:
+    core = new_core(between(1e-6, 1e-7))
+    run = work_off(numbered([observation("p", START, **ILL)]), core=core)
+    treated = command("p", "mark", run.alerts[0][1].alert_id, START + MINUTE, verdict="already_treated")
+    work_off(numbered([treated, observation("p", START + 2 * MINUTE, **WELL)], first=1), core=core, onto=run)
+    work_off(numbered([observation("p", START + 24 * HOUR, **WELL)], first=3), core=core, onto=run)
+    assert [score.held_until for score in run.scores] == [None, utc(START + 24 * HOUR), None]
+    assert [alert.transition for _, alert in run.alerts] == ["raised", "resolved", "raised"]
 
 
 def test_nothing_is_decided_on_a_stay_that_is_unlike() -> None:

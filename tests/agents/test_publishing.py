@@ -22,6 +22,8 @@ from tests.agents.logs import (
     Run,
     admission,
     between,
+    clock,
+    command,
     never_alerting,
     new_core,
     numbered,
@@ -56,6 +58,23 @@ def test_the_alert_state_is_the_last_event_of_each_patient() -> None:
     alerts = alerts_of(two_alerts())
     values = {key: json.loads(value or b"") for key, value, _ in publishing.alert_state_records(alerts)}
     assert {key: value["transition"] for key, value in values.items()} == {b"p": "resolved", b"q": "raised"}
+
+
+def test_each_kind_has_a_state_of_its_own_and_a_refused_command_has_none() -> None:
+    policy = between(1e-6, 1e-7)
+    run = work_off(numbered([observation("p", START, **ILL)]), core=new_core(policy))
+    later = [
+        clock("p", START + 90 * MINUTE, "monitoring_lost"),
+        command("p", "acknowledge", run.alerts[0][1].alert_id, START + 91 * MINUTE, sequence=9),
+    ]
+    work_off(numbered(later, first=1), core=new_core(policy), onto=run)
+    assert [alert.transition for alert in alerts_of(run)] == ["raised", "raised", "rejected"]
+    states = publishing.alert_state_records(alerts_of(run))
+    assert {key: json.loads(value or b"")["kind"] for key, value, _ in states} == {
+        b"p": "sepsis_risk",
+        b"p:monitoring_lost": "monitoring_lost",
+    }
+    assert [key for key, _, _ in publishing.alert_records(alerts_of(run))] == [b"p"] * 3
 
 
 def test_headers_are_cloudevents_in_binary_mode() -> None:
