@@ -64,13 +64,13 @@ def away_at_start(stage: Stage) -> None:
     broker = stage.broker()
     with stage.ward(rate=120.0, replays=False) as chaos:
         chaos.flowing(200)
+        chaos.note("broker away while the workers start")
         broker.stop()
         for instance in ("worker-1", "worker-2"):
             chaos.kill(instance)
             chaos.start(instance, wait=False)
         chaos.pause(10.0, 10.0)
         broker.start()
-        chaos.note("broker away while the workers start")
         chaos.flowing(300, _PATIENCE)
 
 
