@@ -120,7 +120,7 @@ def kill_in_recovery(stage: Stage) -> None:
 @scenario("kill-in-stop", most_rounds=5)
 def kill_in_stop(stage: Stage) -> None:
     """Deaths at the beginning of a graceful stop and after its last commit was sent."""
-    with stage.ward() as chaos:
+    with stage.ward(replays=False) as chaos:
         for nth in (1, 2):
             chaos.kill("worker-1")
             marker = chaos.arm("worker-1", "stopping", nth, wait=True)
