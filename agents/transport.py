@@ -59,6 +59,7 @@ class ChunkedConsumer(driver.Consumer):
         self._chunked: set[str] = cast(Any, self.app).chunked_topics
         self._chains: dict[TP, collections.deque[Chunk]] = {}  # handed out, oldest first
         self._expected: dict[TP, int] = {}  # next offset to hand out; set by perform_seek
+        self._consumed: dict[TP, int] = {}  # where aiokafka stands, asked where records seem to wait
         self._believed_gaps: dict[TP, int] = {}
         self._delivering = False
         self._rest_until = 0.0
@@ -185,6 +186,7 @@ class ChunkedConsumer(driver.Consumer):
             await asyncio.sleep(0.001)
         self._chains.clear()
         self._expected.clear()
+        self._consumed.clear()
         await super().perform_seek()
         starts = {tp: self._read_offset[tp] for tp in self.assignment() if not self._is_changelog_tp(tp)}
         fresh = [tp for tp, offset in starts.items() if not offset]
@@ -290,29 +292,48 @@ class ChunkedConsumer(driver.Consumer):
             await self.sleep(1.0)
             for tp, expected in list(self._expected.items()):
                 chain = self._chains.get(tp)
-                waiting = bool(chain) or (self.highwater(tp) or 0) > expected
+                await self._ask_position(tp)
+                waiting = bool(chain) or (self.highwater(tp) or 0) > self._next(tp)
                 head = (chain[0].last, chain[0].progress) if chain else None
                 position = (expected, head, self._committed_offset.get(tp))
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
+
+    def _next(self, tp: TP) -> int:
+        """Return the next offset that can hold a record: those that aiokafka has passed over end transactions."""
+        return max(self._expected.get(tp, 0), self._consumed.get(tp, 0))
+
+    async def _ask_position(self, tp: TP) -> None:
+        """Note where aiokafka stands in a partition, where an offset seems to wait that may be no record's."""
+        self._consumed.pop(tp, None)
+        if (self.highwater(tp) or 0) <= self._expected.get(tp, 0):
+            return
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001
+
+        async def position() -> int:  # runs in the consumer's own thread
+            try:
+                return int(await asyncio.wait_for(consumer.position(tp), 1))
+            except (TimeoutError, IllegalStateError):
+                return 0  # the partition has gone, or is being sought
+
+        self._consumed[tp] = await self._thread.call_thread(position)
 
     def waiting(self, tp: TP, at_least_to: int) -> int | None:
         """Return how many records of a chunked partition are not worked off; None before the first is sought.
 
         `at_least_to` is an end of the log that is known from elsewhere: the consumer learns of its own with a fetch.
         """
-        expected = self._expected.get(tp)
-        if expected is None:
+        if tp not in self._expected:
             return None
-        position = next((chunk.first for chunk in self._chains.get(tp, ()) if not chunk.done), expected)
+        position = next((chunk.first for chunk in self._chains.get(tp, ()) if not chunk.done), self._next(tp))
         return max(0, max(self.highwater(tp) or 0, at_least_to) - position)
 
     def lag(self) -> dict[int, int]:
         """Return the records that wait in each assigned partition of the chunked topics, summed over topics."""
         waiting: dict[int, int] = {}
-        for tp, expected in list(self._expected.items()):
+        for tp in list(self._expected):
             chain = self._chains.get(tp)
-            position = chain[0].first if chain else expected
+            position = chain[0].first if chain else self._next(tp)
             behind = max(0, (self.highwater(tp) or 0) - position)
             waiting[tp.partition] = waiting.get(tp.partition, 0) + behind
         return waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from aiokafka import AIOKafkaProducer
 
 from agents.core import Core
 from agents.decoding import Limits
 from agents.policy import load_policy
+from agents.worker import partition_of
 from models.artifact import load_model
 from tests.e2e.test_kills import alerts_by_id
 from tests.e2e.ward import Ward, open_ward
@@ -45,6 +48,20 @@ def observe(ward: Ward, patient: str, heart_rate: int) -> None:
     ward.send(ward.topics.observations, [(patient.encode(), json.dumps(value).encode(), [])])
 
 
+def observe_in_transaction(ward: Ward, patient: str) -> None:
+    """Observe as a gateway with transactions: the log then ends with a record that nobody sees."""
+    value = json.dumps({"patient_id": patient, "time": now(), **_SIGNS}).encode()
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=ward.bootstrap, transactional_id=f"gateway-{patient}")
+        await producer.start()
+        async with producer.transaction():
+            await producer.send_and_wait(ward.topics.observations, value, key=patient.encode())
+        await producer.stop()
+
+    asyncio.run(send())
+
+
 def order(ward: Ward, alert: Told, name: str, kind: str, **fields: Any) -> None:
     said = {
         "command_id": name, "patient_id": alert["patient_id"], "alert_id": alert["alert_id"], "type": kind,
@@ -67,8 +84,8 @@ def told(ward: Ward, wanted: Callable[[Told], bool], count: int = 1) -> Told:
     return event
 
 
-def moved(kind: str, transition: str) -> Callable[[Told], bool]:
-    return lambda event: (event["kind"], event["transition"]) == (kind, transition)
+def of(patient: str, kind: str, transition: str) -> Callable[[Told], bool]:
+    return lambda event: (event["patient_id"], event["kind"], event["transition"]) == (patient, kind, transition)
 
 
 def lateness(lost: Told) -> float:
@@ -99,24 +116,27 @@ def test_people_the_clock_and_a_new_policy_move_alerts_also_when_a_worker_dies(
             ward.start(instance)
         for instance in _WORKERS:
             ward.wait_ready(instance)
+        alone = next(f"q{n}" for n in range(99) if partition_of(f"q{n}".encode(), 4) != partition_of(b"p1", 4))
+        observe_in_transaction(ward, alone)
         observe(ward, "p1", 90)
-        raised = told(ward, moved("sepsis_risk", "raised"))
+        raised = told(ward, of("p1", "sepsis_risk", "raised"))
         order(ward, raised, "c1", "acknowledge", sequence=1)
-        assert told(ward, moved("sepsis_risk", "acknowledged"))["by"] == "nurse"
+        assert told(ward, of("p1", "sepsis_risk", "acknowledged"))["by"] == "nurse"
         order(ward, raised, "c2", "acknowledge", sequence=1)
         order(ward, raised, "c3", "snooze", sequence=2, minutes=0.02)
-        rejected = told(ward, moved("sepsis_risk", "rejected"))
+        rejected = told(ward, of("p1", "sepsis_risk", "rejected"))
         assert (rejected["command_id"], rejected["reason"], rejected["sequence"]) == ("c2", "stale_sequence", 2)
-        woken = told(ward, moved("sepsis_risk", "updated"))
+        woken = told(ward, of("p1", "sepsis_risk", "updated"))
         assert (woken["sequence"], woken["state"]) == (4, "active")
-        calm = told(ward, moved("monitoring_lost", "raised"))
+        calm = told(ward, of("p1", "monitoring_lost", "raised"))
         assert 0 <= lateness(calm) <= _LATE_SECONDS
+        assert 0 <= lateness(told(ward, of(alone, "monitoring_lost", "raised"))) <= _LATE_SECONDS
         observe(ward, "p1", 91)
-        told(ward, moved("monitoring_lost", "resolved"))
+        told(ward, of("p1", "monitoring_lost", "resolved"))
         owner = next(instance for instance in _WORKERS if raised["alert_id"] in ward.log(instance))
         until(lambda: time.time() > seen_at(ward) + _SILENT_SECONDS - 1, what="a second before the alert")
         ward.kill(owner)
-        hurried = told(ward, moved("monitoring_lost", "raised"), count=2)
+        hurried = told(ward, of("p1", "monitoring_lost", "raised"), count=2)
         (survivor,) = set(_WORKERS) - {owner}
         assert ward.terminate(survivor) == 0
         observe(ward, "p1", 92)  # before the new policy is named: decided on under the old one
@@ -124,7 +144,7 @@ def test_people_the_clock_and_a_new_policy_move_alerts_also_when_a_worker_dies(
         ward.start(survivor)
         ward.wait_ready(survivor)
         observe(ward, "p1", 93)
-        resolved = told(ward, moved("sepsis_risk", "resolved"))
+        resolved = told(ward, of("p1", "sepsis_risk", "resolved"))
         assert (resolved["policy"]["name"], resolved["vital_signs"]["heart_rate"]["value"]) == ("strict", 93)
         ward.drain()
         assert alerts_by_id(ward.values(ward.topics.alert_events)) == undisturbed(ward)
