@@ -121,8 +121,8 @@ def kill_in_recovery(stage: Stage) -> None:
 def kill_in_stop(stage: Stage) -> None:
     """Deaths at the beginning of a graceful stop and after its last commit was sent."""
     with stage.ward(replays=False) as chaos:
+        chaos.kill("worker-1")
         for nth in (1, 2):
-            chaos.kill("worker-1")
             marker = chaos.arm("worker-1", "stopping", nth, wait=True)
             chaos.flowing(200)
             chaos.stop("worker-1")
