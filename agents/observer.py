@@ -53,6 +53,9 @@ class Observer(Protocol):
     def lag_measured(self, partition: int, records: int) -> None:
         """How many records of the observations' partition wait; -1 when the partition left this worker."""
 
+    def recovering(self, patients: int, state_bytes: int) -> None:
+        """Note how many patients' states are back by now, and how many bytes of changelogs were read for them."""
+
     def recovered(self, seconds: float, patients: int) -> None:
         """Note that the state of all assigned partitions is back."""
 
@@ -67,6 +70,9 @@ class SilentObserver:
         """Do nothing."""
 
     def lag_measured(self, partition: int, records: int) -> None:
+        """Do nothing."""
+
+    def recovering(self, patients: int, state_bytes: int) -> None:
         """Do nothing."""
 
     def recovered(self, seconds: float, patients: int) -> None:

@@ -5,6 +5,7 @@ Neither holds a patient's id or values: an alert is named by its id and its plac
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from agents.ward import Ward
 __all__ = ["Reporting"]
 
 _log = structlog.get_logger(__name__)
+_PROGRESS_SECONDS = 3.0
 
 
 class Reporting:
@@ -29,6 +31,7 @@ class Reporting:
         self._ward = ward
         self._record_bytes = record_bytes
         self._lag_of: set[int] = set()
+        self._told_progress = 0.0
 
     def worked_off(self, records: Sequence[Any], outcome: Outcome, acknowledged: float, seconds: float) -> None:
         """Report records that are done: `acknowledged` is when (epoch seconds), `seconds` is how long it took."""
@@ -64,9 +67,17 @@ class Reporting:
         """Report admission events that have been looked at, and why some were refused."""
         self._observer.chunk_done(ChunkReport(records=records, rejected=reasons))
 
-    def recovered(self, partitions: set[int], seconds: float) -> None:
-        """Report that the state of these partitions, and of no others, is here."""
+    def recovering(self, patients: int, state_bytes: int) -> None:
+        """Report how far a recovery has come; a log line every few seconds."""
+        self._observer.recovering(patients, state_bytes)
+        if time.monotonic() - self._told_progress >= _PROGRESS_SECONDS:
+            self._told_progress = time.monotonic()
+            _log.info("worker_recovering", patients=patients, megabytes=round(state_bytes / 1e6, 1))
+
+    def recovered(self, partitions: set[int], seconds: float, state_bytes: int) -> None:
+        """Report that the state of these partitions, and of no others, is here; `state_bytes` were read for it."""
         patients = self._ward.counts().held
+        self._observer.recovering(patients, state_bytes)
         _log.info("worker_ready", partitions=sorted(partitions), patients=patients, seconds=round(seconds, 2))
         self._observer.recovered(seconds, patients)
 

@@ -54,6 +54,8 @@ class StateTable(faust.Table[bytes, bytes]):
         self._best: dict[bytes, int] = {}
         self._stale: dict[bytes, TP] = {}  # keys whose newest changelog record is not the best one
         self._keys: dict[int, set[bytes]] = {}
+        self._settled = True
+        self.recovered_bytes = 0  # read from changelogs by the recovery that runs, or ran last
         app.tables.add(self)
 
     def _changelog_topic_name(self) -> str:
@@ -73,9 +75,12 @@ class StateTable(faust.Table[bytes, bytes]):
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take over changelog records in recovery: for each key the one that has seen most of its log."""
+        if self._settled:
+            self._settled, self.recovered_bytes = False, 0
         winners: dict[bytes, Any] = {}
         for event in batch:
             row = event.message
+            self.recovered_bytes += len(row.value or b"")
             if row.value is None:  # a deletion has no version and always counts
                 self._best[row.key], winners[row.key] = -1, event
                 continue
@@ -93,6 +98,11 @@ class StateTable(faust.Table[bytes, bytes]):
             self._keys.setdefault(row.message.partition, set()).add(row.message.key)
         super().apply_changelog_batch(rows)
 
+    @property
+    def held(self) -> int:
+        """Return how many keys are held."""
+        return sum(map(len, self._keys.values()))
+
     def items_of(self, partition: int) -> list[tuple[bytes, bytes]]:
         """Return the patients that live in a partition, with their records."""
         records = ((key, self.stored(key)) for key in self._keys.get(partition, ()))
@@ -101,6 +111,7 @@ class StateTable(faust.Table[bytes, bytes]):
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Make the best record of each key its newest one too, and forget the partitions that have gone."""
         await super().on_recovery_completed(active_tps, standby_tps)
+        self._settled = True
         try:
             await self._settle(active_tps)
         except Exception as error:  # noqa: BLE001 (Faust would drop it, and never be ready)

@@ -331,7 +331,7 @@ class Worker:
         await self._name_settings(partitions)
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
-        self._reporting.recovered(partitions, seconds)
+        self._reporting.recovered(partitions, seconds, self._states.recovered_bytes)
         await self._clock.look()
 
     async def _name_settings(self, partitions: set[int]) -> None:
@@ -377,6 +377,8 @@ class Worker:
         while True:
             self._beat = time.monotonic()
             self._reporting.count_ward()
+            if self.app is not None and self.app.started and self.app.in_recovery:
+                self._reporting.recovering(self._states.held, self._states.recovered_bytes)
             if self.app is not None and self.app.started and self._ready:
                 self._reporting.count_lag(self._consumer.lag())
             await asyncio.sleep(_HEARTBEAT_SECONDS)

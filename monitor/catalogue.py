@@ -169,7 +169,18 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("sepsis_monitor_recoveries_total", "counter", "recoveries", "Times that state was read back."),
     Metric("sepsis_monitor_recovery_seconds", "gauge", "seconds", "Time that the last recovery of state took."),
-    Metric("sepsis_monitor_recovered_patients", "gauge", "patients", "Patients whose state the last recovery found."),
+    Metric(
+        "sepsis_monitor_recovered_patients",
+        "gauge",
+        "patients",
+        "Patients whose state the last recovery found; while one runs, those found so far.",
+    ),
+    Metric(
+        "sepsis_monitor_recovered_bytes",
+        "gauge",
+        "bytes",
+        "State records that the last recovery read from the changelogs; while one runs, so far.",
+    ),
     Metric(
         "sepsis_monitor_model_info",
         "info",

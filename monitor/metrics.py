@@ -103,6 +103,11 @@ class Metrics:
         else:
             self._gauges["consumer_lag_records"].remove(str(partition))
 
+    def recovering(self, patients: int, state_bytes: int) -> None:
+        """Show how far a recovery has come."""
+        self._gauges["recovered_patients"].set(patients)
+        self._gauges["recovered_bytes"].set(state_bytes)
+
     def recovered(self, seconds: float, patients: int) -> None:
         """Show how long the last recovery took."""
         self._counters["recoveries_total"].inc()

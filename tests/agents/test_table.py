@@ -116,3 +116,11 @@ def test_a_damaged_record_never_wins(table: StateTable) -> None:
 def test_unknown_patients_and_partitions_are_empty(table: StateTable) -> None:
     assert table.stored(b"nobody") is None
     assert table.items_of(7) == []
+
+
+def test_a_recovery_tells_how_far_it_has_come(app: StreamApp) -> None:
+    table = new_table(app)
+    table.apply_changelog_batch([row(at, key, state(at)) for at, key in enumerate([b"p", b"q", b"p"])])
+    assert (table.held, table.recovered_bytes) == (2, 3 * len(state(0)))
+    table.apply_changelog_batch([row(3, b"r", state(3)), row(4, b"q", None)])
+    assert table.recovered_bytes == 4 * len(state(0))

@@ -125,6 +125,8 @@ def test_the_ward_and_the_last_recovery_are_shown(metrics: Metrics) -> None:
     observer: Observer = metrics
     observer.ward_counted(WardCounts(21, 20, 3, 1, {("sepsis_risk", "active", "medium"): 2}), state_bytes=4096)
     observer.recovered(1.5, 20)
+    observer.recovering(7, 21_000)
+    assert (value(metrics, "recovered_patients"), value(metrics, "recovered_bytes")) == (7, 21_000)
     observer.recovered(0.5, 10)
     shown = ("patients_watched", "patients_unassessable", "patients_silent", "state_bytes", "recovery_seconds")
     assert [value(metrics, name) for name in shown] == [20, 3, 1, 4096, 0.5]

@@ -1,0 +1,1 @@
+"""A simulated week of a large ward, and whether what a worker takes stays flat."""
