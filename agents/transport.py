@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import math
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -37,7 +38,7 @@ from agents.exits import Exit, end_process
 from agents.membership import StaticMembership
 from agents.ownership import Lease
 from agents.table import ChangelogRow, StateTable
-from agents.watchdog import StallDetector
+from agents.watchdog import StallDetector, progress_before
 
 __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
 
@@ -295,7 +296,7 @@ class ChunkedConsumer(driver.Consumer):
                 await self._ask_position(tp)
                 waiting = bool(chain) or (self.highwater(tp) or 0) > self._next(tp)
                 head = (chain[0].last, chain[0].progress) if chain else None
-                position = (expected, head, self._committed_offset.get(tp))
+                position = (expected, head, self._committed_offset.get(tp), self._before(tp, chain))
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
 
@@ -317,6 +318,12 @@ class ChunkedConsumer(driver.Consumer):
                 return 0  # the partition has gone, or is being sought
 
         self._consumed[tp] = await self._thread.call_thread(position)
+
+    def _before(self, tp: TP, chain: collections.deque[Chunk] | None) -> Hashable:
+        """Return how far the chunks of other partitions are that the agent takes first, one after the other."""
+        since = chain[0].started if chain else math.inf if self._delivering else -math.inf
+        others = [chunk for at, chunks in self._chains.items() if at.topic == tp.topic and at != tp for chunk in chunks]
+        return progress_before(since, others)
 
     def waiting(self, tp: TP, at_least_to: int) -> int | None:
         """Return how many records of a chunked partition are not worked off; None before the first is sought.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
-__all__ = ["StallDetector"]
+from agents.chunk import Chunk
+
+__all__ = ["STALL_SECONDS", "StallDetector", "progress_before"]
 
 STALL_SECONDS = 60.0  # longer than a broker's restart takes
 
@@ -23,3 +25,12 @@ class StallDetector:
             self._seen[partition] = (position, now)
             return False
         return now - before[1] > self._seconds
+
+
+def progress_before(since: float, chunks: Iterable[Chunk]) -> Hashable:
+    """Return the progress of those chunks that were delivered before `since` (monotonic seconds).
+
+    Chunks are worked off in the order of their delivery: while one of these moves, what was delivered later waits in
+    its turn and does not stand still. One that was overtaken does.
+    """
+    return frozenset((chunk.first, chunk.progress, chunk.done, id(chunk)) for chunk in chunks if chunk.started < since)

@@ -7,7 +7,9 @@ from collections.abc import Hashable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.watchdog import STALL_SECONDS, StallDetector
+from agents.chunk import Chunk
+from agents.watchdog import STALL_SECONDS, StallDetector, progress_before
+from tests.agents.logs import numbered, observation
 
 
 def told(detector: StallDetector, position: Hashable, now: float, *, waiting: bool = True) -> bool:
@@ -50,3 +52,15 @@ def test_a_stall_is_a_run_of_waiting_at_one_position_longer_than_allowed(
         if position != before or not waiting:
             before, since = position, now
         assert told(detector, position, now, waiting=waiting) == (waiting and now - since > STALL_SECONDS)
+
+
+def test_a_chunk_that_waits_for_earlier_ones_does_not_stand_still_and_one_that_was_overtaken_does() -> None:
+    earlier, mine, later = (Chunk(numbered([observation("p", 0, heart_rate=80)])) for _ in range(3))
+    earlier.started, mine.started, later.started = 1.0, 2.0, 3.0
+    seen = progress_before(mine.started, [earlier, later])
+    later.progress = 1
+    assert progress_before(mine.started, [earlier, later]) == seen
+    earlier.progress = 1
+    assert progress_before(mine.started, [earlier, later]) != seen
+    earlier.finish()
+    assert progress_before(mine.started, [later]) == progress_before(mine.started, [])

@@ -28,6 +28,7 @@ raise_threshold = 0.000002
 resolve_threshold = 0.000001
 update_step = 0
 monitoring_lost_minutes = 100000
+cannot_assess_minutes = 100000
 """
 _SIGNS = {"heart_rate": 90, "temperature": 37.5, "respiratory_rate": 20, "systolic_bp": 120, "oxygen_saturation": 97}
 
@@ -46,11 +47,13 @@ def quick_body(patient: str, ago: timedelta = timedelta(), **fields: object) -> 
 
 
 def observations(patients: Sequence[str], hours: int) -> Iterator[tuple[bytes, bytes]]:
-    """Give hourly observations of patients, key and value, the oldest hour first."""
+    """Give hourly observations of patients, key and value, the oldest hour first: too few signs for an alert."""
     for hour in range(hours):
         for number, patient in enumerate(patients):
             ago = timedelta(hours=hours - hour)
-            yield patient.encode(), quick_body(patient, ago, heart_rate=70 + (number + 5 * hour) % 50)
+            body: dict[str, object] = {"patient_id": patient, "time": (datetime.now(UTC) - ago).isoformat()}
+            body["heart_rate"] = 70 + (number + 5 * hour) % 50
+            yield patient.encode(), json.dumps(body).encode()
 
 
 class AlertWatch:
