@@ -8,30 +8,28 @@ from typing import Any
 
 __all__ = ["Chunk"]
 
+_RECORD_BYTES = 500  # a record without its value, as Python holds it
+
 
 class Chunk:
-    """Records of one partition in offset order; never empty."""
+    """Records of one partition in offset order; never empty until it is done."""
 
-    __slots__ = ("done", "progress", "records", "seconds", "started")
+    __slots__ = ("done", "first", "last", "progress", "records", "seconds", "size", "started")
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.records = records
+        self.first, self.last = int(records[0].offset), int(records[-1].offset)
+        self.size = sum(_RECORD_BYTES + len(record.value or b"") for record in records)  # bytes held, about
         self.started = time.monotonic()
         self.seconds = 0.0  # from delivery to the end of the work
         self.progress = 0  # records worked off and stored
         self.done = False  # only then may its offset be committed; Faust's own acks also cover failures
 
-    @property
-    def first(self) -> int:
-        """Offset of the first record."""
-        return int(self.records[0].offset)
-
-    @property
-    def last(self) -> int:
-        """Offset of the last record."""
-        return int(self.records[-1].offset)
-
     def finish(self) -> None:
-        """All its effects are acknowledged by the broker: the offset may be committed."""
+        """All its effects are acknowledged by the broker: the offset may be committed.
+
+        The records are let go of at once: Faust's events and messages refer to each other, and it may be long before
+        the collector looks for such circles.
+        """
         self.seconds = time.monotonic() - self.started
-        self.done = True
+        self.records, self.size, self.done = (), 0, True

@@ -81,6 +81,7 @@ class Stretch:
         for wave in waves:
             self._wave(wave)
         self._finish(keys, np.flatnonzero(np.array(depth) > 0))
+        del self.alerts  # they call back: in a circle, all records of the chunk would wait for the collector
 
     def _begin(self, rows: Rows) -> None:
         self.rows = rows

@@ -23,12 +23,16 @@ __all__ = ["ChangelogRow", "StateTable"]
 class ChangelogRow:
     """One changelog record, with the attributes that a Faust store reads from an event and its message."""
 
-    __slots__ = ("key", "message", "offset", "partition", "tp", "value")
+    __slots__ = ("key", "offset", "partition", "tp", "value")
 
     def __init__(self, tp: TP, offset: int, key: bytes, value: bytes | None) -> None:
         self.tp, self.partition, self.offset = tp, tp.partition, offset
         self.key, self.value = key, value
-        self.message = self
+
+    @property
+    def message(self) -> ChangelogRow:
+        """This row, which is its own message; no attribute, for a circle would wait for the collector."""
+        return self
 
 
 class StateTable(faust.Table[bytes, bytes]):

@@ -44,6 +44,8 @@ __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
 
 TRANSPORT_SCHEME = "chunked"
 _CHUNK_RECORDS = 2_000
+_QUEUE_BYTES = 32_000_000  # of all partitions; a fetch more may be held
+_HOLD_SECONDS = 0.02
 _ANSWER_SECONDS = 5.0
 _LONGEST_REST_SECONDS = 0.05
 _REST_PER_WORK = 1.0  # rest after a small fetch as long as the last chunk took: a quiet ward is answered at once
@@ -63,6 +65,7 @@ class ChunkedConsumer(driver.Consumer):
         self._consumed: dict[TP, int] = {}  # where aiokafka stands, asked where records seem to wait
         self._believed_gaps: dict[TP, int] = {}
         self._delivering = False
+        self._holding_back = False  # so much waits to be worked off that nothing more is fetched
         self._rest_until = 0.0
         self._last_work_seconds = 0.0
         self.rebalance_began: float | None = None  # monotonic seconds; None before the first one
@@ -77,6 +80,10 @@ class ChunkedConsumer(driver.Consumer):
         rest = self._rest_until - time.monotonic()
         if rest > 0:
             await self.sleep(rest)
+        self._holding_back = sum(chunk.size for chain in self._chains.values() for chunk in chain) > _QUEUE_BYTES
+        if self._holding_back:
+            await self.sleep(_HOLD_SECONDS)
+            return
         fetched, active = await self._wait_next_records(timeout)
         if not fetched or self.should_stop:
             return
@@ -321,7 +328,7 @@ class ChunkedConsumer(driver.Consumer):
 
     def _before(self, tp: TP, chain: collections.deque[Chunk] | None) -> Hashable:
         """Return how far the chunks of other partitions are that the agent takes first, one after the other."""
-        since = chain[0].started if chain else math.inf if self._delivering else -math.inf
+        since = chain[0].started if chain else math.inf if self._delivering or self._holding_back else -math.inf
         others = [chunk for at, chunks in self._chains.items() if at.topic == tp.topic and at != tp for chunk in chunks]
         return progress_before(since, others)
 

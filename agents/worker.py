@@ -266,8 +266,8 @@ class Worker:
         message, chunk, config = event.message, event.value, self._config
         appended, rejected = checked(decode, chunk.records, message.partition, config.limits, self._partition_of)
         await self._publish(message.partition, {config.topics.observations: appended}, chunk.records, rejected)
-        self._finish(event)
         self._reporting.refused(len(chunk.records), Counter(rejection.reason for _, rejection in rejected))
+        self._finish(event)
 
     def _partition_of(self, key: bytes) -> int:
         return partition_of(key, self._config.partitions)
