@@ -1,9 +1,10 @@
 """`python -m tests.soak`: a simulated week of 2,000 patients on Apache Kafka; what a worker takes must stay flat.
 
 Event time is compressed: an hour's observations of all patients are sent at once, and the next hour comes when they are
-worked off. After each the worker's memory, open files and table of states are noted, and what the changelog weighs.
-Exit code 1 where one of the first three grows by more than its limit in a week. The changelog is shown and not judged:
-nothing of it may be compacted before a day of real time is over, and the week lasts minutes.
+worked off. The week lies some days back, and its records have Kafka timestamps of then: whoever has left is forgotten at
+once, and the table should stay as large as the ward. The worker's memory, open files and table of states are noted, and
+what the changelog weighs. Exit code 1 where one of the first three grows by more than its limit in a week. The changelog
+is shown and not judged: nothing of it may be compacted before a day of real time is over, and the week lasts minutes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from agents.policy import load_policy
 from tests.bench.grounds import bench_ward, parser
 from tests.bench.watching import metric, open_files, resident_bytes
 from tests.e2e.ward import Ward, real_stays
@@ -25,6 +27,8 @@ from tests.soak.week import Hour, week
 __all__ = ["main"]
 
 _WORKER = "worker-1"
+_HOUR_MS = 3_600_000
+_AGO_HOURS = 120  # from the week's end to now: longer than whoever has left is remembered
 _LIMITS: dict[str, float | None] = {
     "resident_bytes": 0.10,
     "open_files": 0.10,
@@ -48,14 +52,22 @@ class Sample:
     stays_ended: int
 
 
+def _policy(folder: Path) -> Path:
+    """Write a policy with the shipped thresholds under which nobody is called silent: all of this was days ago."""
+    shipped, path = load_policy(), folder / "soak.toml"
+    limits = f"raise_threshold = {shipped.raise_threshold}\nresolve_threshold = {shipped.resolve_threshold}\n"
+    said = f'name = "soak"\nversion = "1"\nmodel = "{shipped.model}"\n{limits}monitoring_lost_minutes = 100000\n'
+    path.write_text(said, encoding="ascii")
+    return path
+
+
 def _send(ward: Ward, hour: Hour) -> None:
     with ward.producer() as producer:
-        for topic, records in (
-            (ward.topics.admissions, hour.admissions),
-            (ward.topics.observations, hour.observations),
-        ):
-            for key, value in records:
-                producer.send(topic, key=key, value=value)
+        for key, value in hour.discharges:
+            producer.send(ward.topics.admissions, key=key, value=value)
+        sent_ms = round(hour.time.timestamp() * 1000) + _HOUR_MS
+        for key, value in hour.observations:
+            producer.send(ward.topics.observations, key=key, value=value, timestamp_ms=sent_ms)
         producer.flush()
     ward.drain(600)
 
@@ -107,9 +119,9 @@ def main() -> int:
     asked.add_argument("--picture", type=Path, default=Path("soak.png"), metavar="FILE")
     arguments = asked.parse_args()
     cohort, samples, ended = real_stays(4_000, arguments.seed), [], 0
-    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=arguments.hours + 2)
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=arguments.hours + _AGO_HOURS)
     with bench_ward(arguments.bootstrap, eager=False) as ward:
-        ward.start()
+        ward.start(SEPSIS_MONITOR_POLICY__FILE=str(_policy(ward.folder)))
         ward.wait_ready(seconds=120)
         began = time.monotonic()
         for hour in week(cohort, arguments.patients, arguments.hours, begin, arguments.seed):

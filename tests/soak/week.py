@@ -21,10 +21,11 @@ Sent = tuple[bytes, bytes]  # key and value
 
 @dataclass
 class Hour:
-    """What one hour brings: admissions and discharges, and observations."""
+    """What one hour brings: stays begin with their first observation."""
 
     number: int
-    admissions: list[Sent] = field(default_factory=list)
+    time: datetime
+    discharges: list[Sent] = field(default_factory=list)
     observations: list[Sent] = field(default_factory=list)
     begun: int = 0
     ended: int = 0
@@ -44,11 +45,11 @@ def week(cohort: Cohort, beds: int, hours: int, begin: datetime, seed: int) -> I
     values, stays = shortest_decimals(cohort.values), 0
     ward: list[_Bed | None] = [None] * beds
     for number in range(hours):
-        hour, now = Hour(number), begin + timedelta(hours=number)
+        hour, now = Hour(number, begin + timedelta(hours=number)), begin + timedelta(hours=number)
         for place in range(beds):
             bed = ward[place]
             if bed is not None and bed.row == cohort.offsets[bed.stay + 1]:
-                hour.admissions.append(_said(bed.patient, "discharged", now))
+                hour.discharges.append(_said(bed.patient, "discharged", now))
                 hour.ended += 1
                 bed = None
             if bed is None:
@@ -58,7 +59,6 @@ def week(cohort: Cohort, beds: int, hours: int, begin: datetime, seed: int) -> I
                 bed = _Bed(stay, row, f"soak-{seed}-{stays}", number - int(cohort.steps[row]))
                 stays += 1
                 hour.begun += 1
-                hour.admissions.append(_said(bed.patient, "admitted", now))
             ward[place] = bed
             _observe(hour, bed, cohort, values, now + timedelta(minutes=place % 59))
         yield hour
