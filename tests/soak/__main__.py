@@ -1,10 +1,11 @@
 """`python -m tests.soak`: a simulated week of 2,000 patients on Apache Kafka; what a worker takes must stay flat.
 
 Event time is compressed: an hour's observations of all patients are sent at once, and the next hour comes when they are
-worked off. The week lies some days back, and its records have Kafka timestamps of then: whoever has left is forgotten at
-once, and the table should stay as large as the ward. The worker's memory, open files and table of states are noted, and
-what the changelog weighs. Exit code 1 where one of the first three grows by more than its limit in a week. The changelog
-is shown and not judged: nothing of it may be compacted before a day of real time is over, and the week lasts minutes.
+worked off. The week lies some days back, and its records have Kafka timestamps of then: whoever has left is forgotten
+at once, and the table should stay as large as the ward. The worker's memory, open files and table of states are noted,
+and what the changelog weighs. Exit code 1 where one of the first three grows by more than its limit in a week. The
+changelog is shown and not judged: nothing of it may be compacted before a day of real time is over, and the week lasts
+minutes.
 """
 
 from __future__ import annotations
