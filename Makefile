@@ -30,7 +30,7 @@ demo: install
 	$(BIN)/sepsis-monitor demo $(ARGS)
 
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 # What needs no broker and no data: style, types, the direction of imports.
 check: install

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +43,9 @@ def write(cohort: Cohort, path: Path) -> Path:
 def small_config(tmp_path: Path) -> Path:
     shipped = (Path(__file__).parents[3] / "models" / "training.toml").read_text()
     path = tmp_path / "small.toml"
-    for old, new in (
-        ("hidden = 64", "hidden = 8"),
-        ("epochs = 14", "epochs = 2"),
-        ("size = 64", "size = 32"),
-        ("averaging = 0.995", "averaging = 0.5"),
-        ("rate = 0.003", "rate = 0.02"),
-    ):
-        assert old in shipped
-        shipped = shipped.replace(old, new)
+    for setting in ("hidden = 8", "epochs = 2", "group_size = 32", "averaging = 0.5", "learning_rate = 0.02"):
+        shipped, found = re.subn(rf"(?m)^{setting.split()[0]} = \S+", setting, shipped)
+        assert found == 1, setting
     path.write_text(shipped)
     assert load_training_config(path).hidden == 8
     return path
