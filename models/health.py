@@ -1,5 +1,9 @@
 """Two questions a hospital asks first: does it leave the healthy in peace, and does it work when connected mid-stay.
 
+The healthy come in two families. `healthy_cohort` is one typical adult, fully measured; the made-up stays that models
+learn from are like it. `other_levels_cohort` is built otherwise: levels even over the normal range, values that move
+slowly, single ones missing at random. What is true of the first is not thereby true of health.
+
 A model that counts hours calls everyone septic in the second week; one that leans on its memory is blind for hours
 after a monitor is connected. Both look excellent in figures over whole records.
 """
@@ -26,7 +30,7 @@ from models.vital_signs import (
     TEMPERATURE,
 )
 
-__all__ = ["Health", "cold_start", "healthy_cohort", "judge_health"]
+__all__ = ["Health", "cold_start", "healthy_cohort", "judge_health", "other_levels_cohort"]
 
 F64 = NDArray[np.float64]
 
@@ -36,6 +40,13 @@ _JOINED_AT = (0, 1, 3, 6, 12, 24, 48, 96, 168)  # hours of the stay at which the
 _TYPICAL = np.array([74.0, 15.0, 36.8, 97.5, 121.0, 75.0, 90.0])  # an adult at rest, in the order of vital signs
 _SPREAD = np.array([3.5, 1.2, 0.15, 0.7, 5.0, 3.5, 1.0])  # from hour to hour; the mean pressure's, around the others
 _DECIMALS = np.array([0, 0, 1, 0, 0, 0, 0])
+# The zero-point ranges of NEWS2 (Royal College of Physicians, 2017), narrowed where zero points are not yet health: no
+# temperature over 37.5 and no systolic pressure from 140 on; for the diastolic pressure, which NEWS2 has not, 60 to 89.
+_NORMAL = (np.array([51.0, 12.0, 36.1, 96.0, 111.0, 60.0, -2.0]), np.array([90.0, 20.0, 37.5, 100.0, 139.0, 89.0, 2.0]))
+_LEAST_PULSE_PRESSURE = 30.0
+_KEPT_OF_LAST_HOUR = 0.6  # autocorrelation of a value's departure from the person's level, hour to hour
+_OTHER_STAYS = 200
+_DETAILS_KNOWN = 0.8  # share of those stays with age and admission details
 _TEMPERATURE_HOURS = 4  # hours from one temperature to the next, in every second stay
 _JOIN_HOURS = (6, 36)  # a cold start is drawn from these, both included
 _STAYS_ENOUGH = 20_000  # with fewer stays, more draws make up for the luck of one
@@ -80,6 +91,42 @@ def healthy_cohort(seed: int = 0) -> Cohort:
         sex=np.array([person[2] for person in people], dtype=np.float32),
         hospital_hours=np.array([person[3][0] for person in people], dtype=np.float32),
         unit_type=np.array([person[3][1] for person in people], dtype=np.int8),
+    )
+
+
+def other_levels_cohort(missing: float, seed: int = 0) -> Cohort:
+    """Return made-up stays of normal vital signs, built in another way than any to learn from; a level for each person.
+
+    Levels are even over the whole normal range, so that many are near its ends; values move slowly about them, and
+    never leave it. Of single values a share of `missing` is not there.
+    """
+    rng = np.random.default_rng(seed)
+    n, hours = _OTHER_STAYS, _DAYS * _HOURS_A_DAY
+    lowest, highest = _NORMAL
+    level = rng.uniform(lowest + _SPREAD, highest - _SPREAD, (n, N_VITAL_SIGNS))
+    level[:, MEAN_ARTERIAL_PRESSURE] = 0
+    noise = rng.normal(0, 1, (n, hours, N_VITAL_SIGNS))
+    for hour in range(1, hours):
+        new = np.sqrt(1 - _KEPT_OF_LAST_HOUR**2) * noise[:, hour]
+        noise[:, hour] = _KEPT_OF_LAST_HOUR * noise[:, hour - 1] + new
+    values = np.clip(level[:, None] + _SPREAD * noise, lowest, highest)
+    systolic, diastolic = values[..., SYSTOLIC_BP], values[..., DIASTOLIC_BP]
+    diastolic[:] = np.minimum(diastolic, systolic - _LEAST_PULSE_PRESSURE)
+    values[..., MEAN_ARTERIAL_PRESSURE] += diastolic + (systolic - diastolic) / 3
+    values = np.round(values * 10**_DECIMALS) / 10**_DECIMALS
+    values[rng.random(values.shape) < missing] = np.nan
+    known = rng.random(n) < _DETAILS_KNOWN
+    return Cohort(
+        patient_ids=tuple(f"healthy-{number}" for number in range(n)),
+        hospitals=("",) * n,
+        offsets=np.arange(n + 1, dtype=np.int64) * hours,
+        values=values.reshape(-1, N_VITAL_SIGNS).astype(np.float32),
+        steps=(rng.choice(_JOINED_AT, n)[:, None] + np.arange(hours)).ravel().astype(np.int32),
+        labels=np.zeros(n * hours, dtype=np.uint8),
+        age_years=np.where(known, rng.integers(20, 90, n), np.nan).astype(np.float32),
+        sex=rng.integers(0, 2, n).astype(np.float32),
+        hospital_hours=np.where(known, np.exp(rng.uniform(np.log(0.1), np.log(300), n)), np.nan).astype(np.float32),
+        unit_type=np.where(known, rng.integers(1, 3, n), 0).astype(np.int8),
     )
 
 

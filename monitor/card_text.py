@@ -12,11 +12,13 @@ from monitor.evaluation_tables import (
     BASELINE_LABELS,
     DOUBT_HEADINGS,
     FIGURE_LABELS,
+    OTHER_LEVELS_HEADINGS,
     SPAN_LABELS,
     across_rows,
     amount,
     doubt_cells,
     figure_text,
+    other_levels_cells,
 )
 
 __all__ = ["PICTURE_FOLDER", "card_text"]
@@ -83,7 +85,7 @@ def card_text(found: dict[str, Any], manifest: Manifest) -> str:
         "## Health, and joining mid-stay\n\n" + _checks(found),
         "## Pictures\n\n"
         + "\n\n".join(f"![{caption}]({PICTURE_FOLDER}/{name}.png)" for name, (caption, *_) in PICTURES.items()),
-        "## Limits\n\n" + _LIMITS,
+        "## Limits\n\n" + _limits(found),
         "## How to reproduce\n\n" + _reproduction(found, manifest),
     ]
     return "\n\n".join(sections) + "\n"
@@ -261,9 +263,43 @@ def _checks(found: dict[str, Any]) -> str:
     )
     first = next(iter(found["views"].values()))["health"]
     return (
-        f"{first['stays']} made-up stays of healthy people, {first['days']} days each, joined at hours from the first "
-        "to the eighth day of a stay; and real stays whose state is emptied at a random hour, judged on the same later "
-        f"rows.\n\n{_table(headings, rows)}"
+        f"### One typical adult, fully measured\n\n{first['stays']} made-up stays of a healthy adult at rest, "
+        f"{first['days']} days each, joined at hours from the first to the eighth day of a stay: like the made-up "
+        "healthy stays that a model may have learned from, so that this is no test of other people. And real stays whose "
+        f"state is emptied at a random hour, judged on the same later rows.\n\n{_table(headings, rows)}\n\n"
+        f"### Other normal levels, values missing\n\nHealthy people of {first['days']} days again, made in another way "
+        "than any to learn from: each at a level of their own within the zero-point ranges of NEWS2 (temperature to "
+        "37.5 °C, systolic pressure to 139 mmHg), values that move slowly and never leave those ranges, and of single "
+        "values none or half missing.\n\n"
+        f"{_table(OTHER_LEVELS_HEADINGS, other_levels_cells(found['views']))}"
+    )
+
+
+def _limits(found: dict[str, Any]) -> str:
+    """Return the fixed limits, and where health is not told a low risk."""
+    return f"{_LIMITS}\n- {_health_limit(found['views'])}"
+
+
+def _health_limit(views: dict[str, Any]) -> str:
+    """Return in one sentence where health is not below a tenth of the raise threshold's odds, and what was alerted."""
+    typical = [
+        f"{view['health']['largest_odds_of_raise_threshold']:.2f} ({_words(name)})"
+        for name, view in views.items()
+        if not view["health"]["below_a_tenth"]
+    ]
+    other = [each for view in views.values() for each in view["health"]["other_levels"]]
+    if not typical and not any(each["stays_ever_over_a_tenth"] for each in other):
+        return "Health stayed below a tenth of the raise threshold's odds in every made-up stay of both kinds above."
+    parts = []
+    for missing in sorted({each["missing"] for each in other}):
+        of = [each for each in other if each["missing"] == missing]
+        shares = ", ".join(f"{each['largest_odds_of_raise_threshold']:.2f}" for each in of)
+        alerts = ", ".join(str(each["alerts"]) for each in of)
+        parts.append(f"{shares} with {missing:.0%} of single values missing (alerts on health there: {alerts})")
+    return (
+        "A healthy person is not always told less than a tenth of the raise threshold's odds: the largest share "
+        + (f"was {', '.join(typical)} for one typical adult, and " if typical else "was, ")
+        + f"at other normal levels ({', '.join(map(_words, views))}) {'; '.join(parts)}."
     )
 
 

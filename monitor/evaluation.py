@@ -17,7 +17,7 @@ from models.cohort import Cohort
 from models.doubt import UNLIKE
 from models.doubt_figures import ever_unlike, hours_in_doubt
 from models.evaluation import FIRST_HOURS, judge
-from models.health import cold_start, healthy_cohort, judge_health
+from models.health import cold_start, healthy_cohort, judge_health, other_levels_cohort
 from models.operating_curves import operating_curve
 from models.reliability import fit_line, probabilities_on, reliability_curve
 from models.resampling import Figure, Resamples
@@ -35,6 +35,7 @@ SPANS: dict[str, int | None] = {"whole_stay": None, "first_48h": FIRST_HOURS}
 _CURVE_SHARES = np.geomspace(0.0005, 0.7, 28)  # of the rows that decide, at or over a threshold
 _BURDENS = (0.1, 0.25, 0.5, 1.0)  # alert episodes a patient-day
 _COMPARED_BURDEN = 0.5  # at which baselines stand beside the model, in the first 48 hours
+_MISSING = (0.0, 0.5)  # shares of single values that the healthy of other levels lack
 _HARMLESS_ODDS = 10  # health must stay below the raise threshold's odds by this factor
 
 Figures = dict[str, Figure]
@@ -255,16 +256,42 @@ class _Burdens:
 
 
 def health_of(model: StayModel, policy: Policy, view: View, seed: int) -> dict[str, Any]:
-    """Return what a model says of made-up healthy stays, and whether the policy would alert."""
+    """Return what a model says of made-up healthy stays, and whether the policy would alert.
+
+    Of one typical adult, whose like models learn from; and, apart (`other_levels`), of people at other normal levels,
+    with values missing, made in another way than those to learn from.
+    """
     cohort = healthy_cohort(seed)
     scored = score_cohort(model, cohort, vitals=view.vitals, hide=view.hide)
     found = judge_health(scored.risk, cohort)
-    odds = [risk / (1 - risk) for risk in (found.largest_risk, policy.raise_threshold)]
+    largest = float(_shares_of_raise_threshold(scored, policy).max())
     return asdict(found) | {
-        "largest_odds_of_raise_threshold": odds[0] / odds[1],
-        "below_a_tenth": bool(odds[0] * _HARMLESS_ODDS < odds[1]),
+        "largest_odds_of_raise_threshold": largest,
+        "below_a_tenth": largest * _HARMLESS_ODDS < 1,
         "alerts": int(alert_course(cohort, scored, policy).raised.sum()),
+        "other_levels": [_other_levels(model, policy, view, missing, seed) for missing in _MISSING],
     }
+
+
+def _other_levels(model: StayModel, policy: Policy, view: View, missing: float, seed: int) -> dict[str, Any]:
+    cohort = other_levels_cohort(missing, seed)
+    scored = score_cohort(model, cohort, vitals=view.vitals, hide=view.hide)
+    largest = np.maximum.reduceat(_shares_of_raise_threshold(scored, policy), cohort.offsets[:-1])
+    raised = alert_course(cohort, scored, policy).raised
+    return {
+        "missing": missing,
+        "stays": cohort.n_stays,
+        "largest_odds_of_raise_threshold": float(largest.max()),
+        "stays_ever_over_a_tenth": float((largest * _HARMLESS_ODDS >= 1).mean()),
+        "alerts": int(raised.sum()),
+        "stays_ever_alerted": int(np.logical_or.reduceat(raised, cohort.offsets[:-1]).sum()),
+    }
+
+
+def _shares_of_raise_threshold(scored: Scored, policy: Policy) -> NDArray[np.float64]:
+    """Return the odds (R) of every hour as a share of those of the raise threshold."""
+    share: NDArray[np.float64] = scored.risk / (1 - scored.risk) * (1 - policy.raise_threshold) / policy.raise_threshold
+    return share
 
 
 def _candidates(scored: Scored) -> list[float]:

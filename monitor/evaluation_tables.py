@@ -14,11 +14,13 @@ __all__ = [
     "BASELINE_LABELS",
     "DOUBT_HEADINGS",
     "FIGURE_LABELS",
+    "OTHER_LEVELS_HEADINGS",
     "SPAN_LABELS",
     "across_rows",
     "amount",
     "doubt_cells",
     "figure_text",
+    "other_levels_cells",
     "print_evaluation",
 ]
 
@@ -71,6 +73,10 @@ DOUBT_HEADINGS = (
     *("inputs", "stays ever called unlike", "promised, at most", "... septic stays", "... by hospital"),
     *("hours not assessed: too few", "too old", "unlike"),
     *("septic stays alerted", "... if nothing were unlike", "... if all were assessed"),
+)
+OTHER_LEVELS_HEADINGS = (
+    *("inputs", "single values missing", "largest odds over the raise threshold's", "stays ever over a tenth"),
+    *("alerts", "stays ever alerted"),
 )
 # Few enough for a terminal; the card and the JSON have all.
 _GROUPED = ("auroc_time_adjusted", "auroc_first_48h", "utility", "ece")
@@ -150,8 +156,10 @@ def print_evaluation(found: dict[str, Any]) -> None:
     _print_burdens(views)
     _title("Doubt")
     print_table(DOUBT_HEADINGS, doubt_cells(views))
-    _title("Health and cold starts")
+    _title("Health like that learned from (one typical adult, fully measured), and cold starts")
     _print_checks(views)
+    _title("Health made otherwise: each person at another normal level, values missing")
+    print_table(OTHER_LEVELS_HEADINGS, other_levels_cells(views))
 
 
 def doubt_cells(views: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -178,6 +186,22 @@ def doubt_cells(views: dict[str, Any]) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def other_levels_cells(views: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each view and share of missing values under OTHER_LEVELS_HEADINGS."""
+    return [
+        (
+            name.replace("_", " "),
+            f"{each['missing']:.0%}",
+            f"{each['largest_odds_of_raise_threshold']:.2f}",
+            f"{each['stays_ever_over_a_tenth']:.1%}",
+            str(each["alerts"]),
+            f"{each['stays_ever_alerted']} of {each['stays']}",
+        )
+        for name, view in views.items()
+        for each in view["health"]["other_levels"]
+    ]
 
 
 def _title(text: str) -> None:

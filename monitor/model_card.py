@@ -5,7 +5,8 @@
 Writes MODEL_CARD.md, evaluation.json and pictures/*.png. Without --stays, the model is judged on the stays listed in
 test-stays.txt beside it, where there is such a list, else on all. A model that learned from its test stays as well,
 once its recipe was measured, is judged by the artefact it was measured with: --measured FOLDER. With --again instead of
-DATA, the evaluation in FOLDER is kept, and the rest written anew from it.
+DATA, the evaluation in FOLDER is kept, and the rest written anew from it; with --health besides, what the model says
+of made-up healthy stays is judged anew, which needs no data.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class CardOptions:
     textbook: Path | None = None
     across: tuple[str, ...] = ()  # models of one hospital each
     bootstrap: int = 500
+    health: bool = False  # judge the made-up healthy stays anew where the rest of an evaluation is kept
 
 
 @click.command()
@@ -63,10 +65,14 @@ class CardOptions:
 @click.option("--across", metavar="FOLDER", multiple=True, help="A model of one hospital: `train --hospital NAME`.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=500, show_default=True, help="Rounds.")
 @click.option("--again", is_flag=True, help="Judge nothing: card and pictures from the evaluation that --out holds.")
+@click.option("--health", is_flag=True, help="With --again: judge the made-up healthy stays anew, nothing else.")
 def main(*, model: str, data: Path | None, out: Path, again: bool, **options: Any) -> None:
     """Write the card of MODEL (a shipped one, or a folder), judged on labelled stays of DATA."""
     if again == (data is not None):
         msg = "give either DATA, to judge the model on, or --again"
+        raise click.UsageError(msg)
+    if options["health"] and not again:
+        msg = "--health goes with --again: with DATA, health is judged anyway"
         raise click.UsageError(msg)
     try:
         if data is None:
@@ -87,8 +93,7 @@ def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[
         rules = policy_for(shipped, options.policy)  # also where the model is judged by another of its recipe
         found = _evaluation(judged, options.measured or model, rules, data, options)
         if judged.digest != shipped.digest:
-            for view in all_views():
-                found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
+            _judge_health(found, shipped, rules)
     found["shipped"] = {"name": shipped.name, "version": shipped.version, "digest": shipped.digest}
     return _write(found, across, shipped, out)
 
@@ -96,11 +101,13 @@ def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[
 def rewrite_card(model: str, out: Path, options: CardOptions) -> dict[str, Any]:
     """Write everything anew from the evaluation that a folder holds, and return it; raises Failure.
 
-    Nothing is judged: for new words, and to set models of one hospital beside (`across`).
+    Nothing is judged, but for made-up healthy stays where that is asked for (`health`): for new words, and to set
+    models of one hospital beside (`across`).
     """
-    with failing_on(ArtifactError):
+    with failing_on(ArtifactError, PolicyError):
         shipped = load_model(model)
         across = across_hospitals(options.across, shipped.manifest)
+        rules = policy_for(shipped, options.policy)
     file = out / _EVALUATION_FILE
     try:
         found = json.loads(file.read_bytes())
@@ -111,7 +118,16 @@ def rewrite_card(model: str, out: Path, options: CardOptions) -> dict[str, Any]:
     if digest != shipped.digest:
         msg = f"{file} is the evaluation of {digest}, not of {shipped.digest}; leave --again out, to judge the model"
         raise Failure(msg)
+    if options.health:
+        _judge_health(found, shipped, rules)
     return _write(found, across, shipped, out)
+
+
+def _judge_health(found: dict[str, Any], shipped: StayModel, rules: Policy) -> None:
+    """Set what the shipped weights say of health into every view of an evaluation."""
+    for view in all_views():
+        if view.name in found["views"]:
+            found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
 
 
 def _write(found: dict[str, Any], across: list[dict[str, Any]], shipped: StayModel, out: Path) -> dict[str, Any]:

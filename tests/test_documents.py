@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from agents.policy import load_policy
-from models.artifact import load_model
+from models.artifact import load_model, model_folder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -19,6 +20,29 @@ README = (ROOT / "README.md").read_text()
 def test_the_readmes_figures_are_the_manifests(view: str, figure: str) -> None:
     found = load_model("bedside").manifest.metrics["test_stays"][view][figure]
     assert f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in README
+
+
+def test_the_readmes_alarms_and_health_are_those_of_the_cards_evaluation() -> None:
+    found = json.loads((model_folder("bedside") / "evaluation.json").read_text())
+    policy = load_policy()
+    assert (found["policy"]["digest"], found["shipped"]["digest"]) == (policy.digest, load_model("bedside").digest)
+    alarms = {name: figure["value"] for name, figure in found["views"]["all"]["alarms"]["whole_stay"].items()}
+    text = " ".join(README.split())
+    assert (
+        f"has {alarms['episodes_per_patient_day']:.3f} on them; {alarms['septic_alerted']:.1%}".replace("%", " %")
+        in text
+    )
+    for name in ("other_ever_alerted", "ppv_episode"):
+        assert f"{alarms[name]:.1%}".replace("%", " %") in text
+    seven, three = (found["views"][view]["health"] for view in ("all", "three_vital_signs"))
+    assert seven["below_a_tenth"]
+    complete, missing = zip(seven["other_levels"], three["other_levels"], strict=True)
+    largest = "largest_odds_of_raise_threshold"
+    assert f"with three vital signs (up to {three[largest]:.2f})" in text
+    assert f"(up to {complete[0][largest]:.2f}, with three {complete[1][largest]:.2f})" in text
+    assert f"(up to {missing[0][largest]:.2f} and {missing[1][largest]:.2f})" in text
+    assert f"{missing[0]['alerts']} and {missing[1]['alerts']} alerts were raised in {missing[0]['stays']}" in text
+    assert (complete[0]["alerts"], complete[1]["alerts"]) == (0, 0)
 
 
 def test_the_shipped_policy_has_the_thresholds_that_the_manifest_gives_figures_for() -> None:

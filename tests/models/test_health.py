@@ -7,11 +7,11 @@ import pytest
 
 from models.artifact import untrained_model
 from models.baselines import last_known
-from models.early_warning import news2_partial
-from models.health import cold_start, healthy_cohort, judge_health
+from models.early_warning import news2_partial, news2_points
+from models.health import cold_start, healthy_cohort, judge_health, other_levels_cohort
 from models.metrics import auroc
 from models.scoring import score_cohort
-from models.vital_signs import usable
+from models.vital_signs import HEART_RATE, N_VITAL_SIGNS, TEMPERATURE, usable
 from tests.models.stays import made_up_cohort
 
 
@@ -22,6 +22,26 @@ def test_the_healthy_are_healthy() -> None:
     assert np.array_equal(usable(cohort.values), cohort.values, equal_nan=True)
     assert news2_partial(last_known(cohort)).max() <= 4
     assert news2_partial(last_known(cohort)).mean() < 0.5
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.5])
+def test_the_healthy_of_other_levels_have_no_point_of_news2_and_lack_what_was_asked_for(missing: float) -> None:
+    cohort = other_levels_cohort(missing)
+    assert np.array_equal(usable(cohort.values), cohort.values, equal_nan=True)
+    assert news2_points(cohort.values).max() == 0
+    assert np.nanmax(cohort.values[:, TEMPERATURE]) <= 37.5
+    assert np.isnan(cohort.values).mean() == pytest.approx(missing, abs=0.01)
+
+
+def test_people_of_other_levels_differ_and_their_values_move_slowly() -> None:
+    cohort = other_levels_cohort(0.0)
+    beats = cohort.values.reshape(cohort.n_stays, -1, N_VITAL_SIGNS)[..., HEART_RATE]
+    levels = beats.mean(axis=1)
+    assert levels.min() < 58
+    assert levels.max() > 84
+    departures = beats - levels[:, None]
+    kept = (departures[:, 1:] * departures[:, :-1]).mean() / (departures**2).mean()
+    assert 0.4 < kept < 0.7
 
 
 def test_a_model_that_counts_is_caught() -> None:

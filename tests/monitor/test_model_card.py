@@ -100,6 +100,29 @@ def test_the_same_evaluation_gives_the_same_card(folder: Path, measured: Path, t
         assert (tmp_path / f"{name}.png").read_bytes() == (folder / "pictures" / f"{name}.png").read_bytes()
 
 
+def test_both_kinds_of_health_are_shown_and_can_be_judged_anew(folder: Path, measured: Path, tmp_path: Path) -> None:
+    found = evaluation(folder)
+    for view in found["views"].values():
+        assert [each["missing"] for each in view["health"]["other_levels"]] == [0, 0.5]
+    emptied = found | {"views": {name: view | {"health": None} for name, view in found["views"].items()}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(emptied))
+    arguments = [str(measured), "--again", "--health", "--out", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert evaluation(tmp_path) == found
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert card == (folder / "MODEL_CARD.md").read_text()
+    assert "### One typical adult, fully measured" in card
+    assert "### Other normal levels, values missing" in card
+    assert "A healthy person is not always told less than a tenth" in card.split("## Limits")[1]
+
+
+def test_health_alone_needs_an_evaluation_to_be_set_into(measured: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [str(measured), str(DEMO), "--health", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "--again" in result.output
+
+
 def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["no-such-model", str(DEMO), "--out", str(tmp_path / "card")])
     assert result.exit_code == 1
