@@ -265,8 +265,8 @@ def _checks(found: dict[str, Any]) -> str:
     return (
         f"### One typical adult, fully measured\n\n{first['stays']} made-up stays of a healthy adult at rest, "
         f"{first['days']} days each, joined at hours from the first to the eighth day of a stay: like the made-up "
-        "healthy stays that a model may have learned from, so that this is no test of other people. And real stays whose "
-        f"state is emptied at a random hour, judged on the same later rows.\n\n{_table(headings, rows)}\n\n"
+        "healthy stays that a model may have learned from, so that this is no test of other people. And real stays "
+        f"whose state is emptied at a random hour, judged on the same later rows.\n\n{_table(headings, rows)}\n\n"
         f"### Other normal levels, values missing\n\nHealthy people of {first['days']} days again, made in another way "
         "than any to learn from: each at a level of their own within the zero-point ranges of NEWS2 (temperature to "
         "37.5 °C, systolic pressure to 139 mmHg), values that move slowly and never leave those ranges, and of single "

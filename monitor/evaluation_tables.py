@@ -156,7 +156,7 @@ def print_evaluation(found: dict[str, Any]) -> None:
     _print_burdens(views)
     _title("Doubt")
     print_table(DOUBT_HEADINGS, doubt_cells(views))
-    _title("Health like that learned from (one typical adult, fully measured), and cold starts")
+    _title("Health and cold starts; health is one typical adult, fully measured, like that learned from")
     _print_checks(views)
     _title("Health made otherwise: each person at another normal level, values missing")
     print_table(OTHER_LEVELS_HEADINGS, other_levels_cells(views))

@@ -79,7 +79,13 @@ def test_people_get_tables_and_a_warning(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert "cannot be told" in result.stderr
-    for words in ("time-adjusted AUROC", "NEWS2 (partial)", "alert episodes a patient-day", "Health and cold starts"):
+    for words in (
+        "time-adjusted AUROC",
+        "NEWS2 (partial)",
+        "alert episodes a patient-day",
+        "Health and cold starts",
+        "Health made otherwise",
+    ):
         assert words in result.stdout
     assert "ccuracy" not in result.stdout
 
