@@ -16,7 +16,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test check chaos mutants clean
+.PHONY: install demo test check chaos mutants recovery-bench soak clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,15 @@ chaos: install
 
 mutants: install
 	$(BIN)/python -m tests.chaos --mutants $(ARGS)
+
+# Seconds to take over 20,000 patients, and what memory a backlog takes.
+recovery-bench: install
+	$(BIN)/python -m tests.bench.recovery $(ARGS)
+	$(BIN)/python -m tests.bench.flood
+
+# A simulated week of 2,000 patients: memory, open files and state must stay flat.
+soak: install
+	$(BIN)/python -m tests.soak --json soak.json --picture soak.png $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
