@@ -26,6 +26,7 @@ from models.manifest import (
     Scale,
     Tail,
     Thresholds,
+    content_sha256,
 )
 from models.stay_model import StayModel, StepInput
 from models.vital_signs import N_VITAL_SIGNS, NAMES, VITAL_SIGNS
@@ -37,6 +38,7 @@ __all__ = [
     "load_model",
     "model_folder",
     "save_model",
+    "seal_model",
     "shipped_models",
     "untrained_model",
 ]
@@ -45,6 +47,7 @@ _SHIPPED = Path(__file__).parent / "artifacts"
 _WEIGHTS_FILE = "model.safetensors"
 _MANIFEST_FILE = "manifest.json"
 _GOLDEN_TOLERANCE = 1e-4  # of a logit: another processor's tanh may differ in its last bit, a wrong layout far more
+_RISK_TOLERANCE = 1.5e-6  # one in the last of the decimals of a risk
 _GOLDEN_STEPS = 16
 
 
@@ -87,12 +90,34 @@ def model_folder(name_or_folder: str) -> Path:
 def load_model(name_or_folder: str) -> StayModel:
     """Return the artefact that is shipped under a name, or that lies in a folder.
 
-    Raises ArtifactError where there is none, where the weights are not those of the manifest, where the layout is not
-    this program's, or where the made-up stays of the manifest do not give the logits written there.
+    Raises ArtifactError where there is none, where the manifest is not as it was written, where the weights are not
+    those of the manifest, where the layout is not this program's, or where the made-up stays of the manifest do not
+    give the logits and risks written there.
     """
     folder = model_folder(name_or_folder)
+    model = _load(folder, sealed=True)
+    if not all(_risks_as_promised(model, golden) for golden in model.manifest.golden):
+        msg = f"{folder}: the calibration does not give the risks its manifest promises; train or copy it again."
+        raise ArtifactError(msg)
+    return model
+
+
+def seal_model(folder: Path) -> StayModel:
+    """Vouch for a manifest as it stands: write the risks of its made-up stays and its digest anew, and return it.
+
+    The weights stay as they are. Raises ArtifactError where `load_model` would for another reason than the manifest's
+    own digest and its risks.
+    """
+    model = _load(folder, sealed=False)
+    golden = tuple(_with_risks(model, stay) for stay in model.manifest.golden)
+    (folder / _MANIFEST_FILE).write_bytes(msgspec.structs.replace(model.manifest, golden=golden).encoded())
+    return load_model(str(folder))
+
+
+def _load(folder: Path, *, sealed: bool) -> StayModel:
+    """Return the artefact in a folder, its risks unchecked; with `sealed`, the manifest must be as it was written."""
     encoded, data = _read(folder / _MANIFEST_FILE), _read(folder / _WEIGHTS_FILE)
-    manifest = _manifest(folder, encoded)
+    manifest = _manifest(folder, encoded, sealed=sealed)
     if hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
         msg = f"{folder}: the weights are not those of the manifest (digest differs); copy both files again."
         raise ArtifactError(msg)
@@ -192,6 +217,7 @@ def _build(weights: Weights, description: Description) -> tuple[StayModel, bytes
     )
     manifest = msgspec.structs.replace(manifest, golden=_golden(StayModel(manifest, "", weights)))
     encoded = manifest.encoded()
+    manifest = msgspec.json.decode(encoded, type=Manifest)
     return StayModel(manifest, "sha256:" + hashlib.sha256(encoded).hexdigest(), weights), encoded, data
 
 
@@ -205,7 +231,7 @@ def _read(path: Path) -> bytes:
         raise ArtifactError(msg) from error
 
 
-def _manifest(folder: Path, encoded: bytes) -> Manifest:
+def _manifest(folder: Path, encoded: bytes, *, sealed: bool) -> Manifest:
     try:
         manifest = msgspec.json.decode(encoded, type=Manifest)
     except msgspec.MsgspecError as error:
@@ -213,6 +239,12 @@ def _manifest(folder: Path, encoded: bytes) -> Manifest:
         raise ArtifactError(msg) from error
     if manifest.schema_version != SCHEMA_VERSION:
         msg = f"{folder}: manifest schema {manifest.schema_version}, this program reads {SCHEMA_VERSION}; train again."
+        raise ArtifactError(msg)
+    if sealed and manifest.content_sha256 != content_sha256(encoded):
+        msg = (
+            f"{folder}: {_MANIFEST_FILE} is not as it was written (content_sha256 differs or is missing); copy it "
+            "again, or vouch for it as it stands by `python -m models.seal FOLDER`."
+        )
         raise ArtifactError(msg)
     expected = Layout.of(manifest.layout.hidden, clock=bool(manifest.hour_log_odds))
     if manifest.layout != expected or set(manifest.scaling) != set(manifest.layout.vital_signs):
@@ -252,23 +284,36 @@ def _weights(folder: Path, data: bytes, manifest: Manifest) -> Weights:
 
 
 def _golden(model: StayModel) -> tuple[GoldenStay, ...]:
-    """Return two made-up stays, one with everything and one with gaps and little known, with the model's logits."""
+    """Return two made-up stays, one with everything, one with gaps and little known, with logits and risks."""
     rng = np.random.default_rng(0)
     typical = np.array([[84, 18, 37, 97, 122, 64, 82]])
     drift = rng.normal(0, [6, 2, 0.3, 1, 8, 5, 6], (_GOLDEN_STEPS, N_VITAL_SIGNS)).cumsum(axis=0) * 0.4
     full = np.round(np.clip(typical + drift, 21, 99.9), 1)
     sparse = np.where(rng.random(full.shape) < 0.6, np.nan, full)  # noqa: PLR2004  (three of five values missing)
     stays = (
-        GoldenStay(values=_rows(full), age_years=71, sex=1, hospital_hours=30, unit_type=2, logits=()),
-        GoldenStay(values=_rows(sparse), age_years=44, sex=0, hospital_hours=-2, unit_type=0, logits=()),
+        GoldenStay(values=_rows(full), age_years=71.0, sex=1.0, hospital_hours=30.0, unit_type=2, logits=()),
+        GoldenStay(values=_rows(sparse), age_years=44.0, sex=0.0, hospital_hours=-2.0, unit_type=0, logits=()),
     )
     found = [(stay, *_golden_results(model, stay)) for stay in stays]
     return tuple(
-        msgspec.structs.replace(
-            stay, logits=tuple(logits.round(9).tolist()), strangeness=tuple(strangeness.round(9).tolist())
+        _with_risks(
+            model,
+            msgspec.structs.replace(
+                stay, logits=tuple(logits.round(9).tolist()), strangeness=tuple(strangeness.round(9).tolist())
+            ),
         )
         for stay, logits, strangeness in found
     )
+
+
+def _with_risks(model: StayModel, stay: GoldenStay) -> GoldenStay:
+    return msgspec.structs.replace(stay, risks=tuple(model.risk(np.array(stay.logits)).tolist()))
+
+
+def _risks_as_promised(model: StayModel, stay: GoldenStay) -> bool:
+    """Return whether the calibration makes the promised risks of the promised logits, on any processor alike."""
+    found = model.risk(np.array(stay.logits))
+    return len(found) == len(stay.risks) and bool((np.abs(found - np.array(stay.risks)) <= _RISK_TOLERANCE).all())
 
 
 def _as_promised(model: StayModel, stay: GoldenStay) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cohort import Cohort, read_cohort
-from models.evaluation import VIEWS
+from models.evaluation import VIEWS, view_showing
 from models.features import Scaling
 from models.manifest import Scale
 from models.sequences import HourOdds, feature_sequences, measure_scales, scaling_of
@@ -76,12 +76,24 @@ class Boosting:
         self._scaling = scaling_of(scales)
 
     @staticmethod
-    def knows(view: str) -> bool:
-        """Return whether there are trees for a view of this name."""
-        return view in VIEWS
+    def check(vitals: frozenset[str] | None, hide: frozenset[str]) -> str:
+        """Return the view with these vital signs (None: all) and details hidden; raises BoostingError: no trees."""
+        view = view_showing(vitals, hide)
+        if view is None:
+            msg = (
+                "LightGBM has trees for all vital signs, for heart rate, respiratory rate and temperature, and for all "
+                "vital signs with hospital_admitted and unit_type hidden, not for what is shown here: judge the model "
+                "on one of these, or without LightGBM"
+            )
+            raise BoostingError(msg)
+        return view
 
-    def scores(self, cohort: Cohort, view: str) -> dict[str, F64]:
-        """Return log-odds (R) for each row of a cohort as a view shows it: without the clock, and with it."""
+    def scores(self, cohort: Cohort, vitals: frozenset[str] | None, hide: frozenset[str]) -> dict[str, F64]:
+        """Return log-odds (R) for each row of a cohort, so much of it shown: without the clock, and with it.
+
+        Raises BoostingError where there are no trees for that.
+        """
+        view = self.check(vitals, hide)
         x = _inputs(cohort, view, self._scaling)
         return {
             name: np.asarray(self._trees[f"{view}{suffix}"].predict(_with_clock(x, cohort, suffix), raw_score=True))

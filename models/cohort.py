@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.vital_signs import VITAL_SIGNS
+from models.vital_signs import VITAL_SIGNS, usable
 
 __all__ = ["Cohort", "CohortError", "read_cohort", "read_columns"]
 
@@ -78,6 +78,20 @@ class Cohort:
         if self.n_stays == 0:
             return np.zeros(0, dtype=np.bool_)
         return np.maximum.reduceat(labels, self.offsets[:-1]).astype(np.bool_)
+
+    def check_learnable(self, *, every_sign: bool = False) -> None:
+        """Raise CohortError where there are no labels, or no values to judge by or, with `every_sign`, to learn from.
+
+        Judging needs a plausible value of some vital sign, learning of every one.
+        """
+        _ = self.known_labels
+        counts = np.isfinite(usable(self.values)).sum(axis=0).tolist()
+        missing = [sign for sign, count in zip(VITAL_SIGNS, counts, strict=True) if not count]
+        if not missing or (not every_sign and len(missing) < len(VITAL_SIGNS)):
+            return
+        columns = ", ".join(f"{sign.challenge_column} ({sign.low:g} to {sign.high:g})" for sign in missing)
+        msg = f"The stays have no plausible value of {columns}: check these columns and their units."
+        raise CohortError(msg)
 
     def select(self, keep: NDArray[np.bool_]) -> Cohort:
         """Return the stays where `keep` (S) is true, in the same order."""

@@ -14,8 +14,9 @@ from models.onset import onset_steps
 from models.ranking import Ranking
 from models.reliability import calibration_figures
 from models.resampling import Figure, Resamples
+from models.vital_signs import NAMES
 
-__all__ = ["FIRST_HOURS", "VIEWS", "evaluate", "hours_only", "judge"]
+__all__ = ["FIRST_HOURS", "VIEWS", "evaluate", "hours_only", "judge", "view_showing"]
 
 F64 = NDArray[np.float64]
 
@@ -28,6 +29,12 @@ VIEWS: dict[str, tuple[frozenset[str] | None, frozenset[str]]] = {
     "three_vital_signs": (frozenset({"heart_rate", "respiratory_rate", "temperature"}), frozenset()),
     "without_admission": (None, frozenset({"hospital_admitted", "unit_type"})),
 }
+
+
+def view_showing(vitals: frozenset[str] | None, hide: frozenset[str]) -> str | None:
+    """Return the name of the view with these vital signs (None: all) and these details hidden; None: there is none."""
+    wanted = (vitals or frozenset(NAMES), hide)
+    return next((name for name, (seen, hidden) in VIEWS.items() if (seen or frozenset(NAMES), hidden) == wanted), None)
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ __all__ = [
     "Scale",
     "Tail",
     "Thresholds",
+    "content_sha256",
 ]
 
 SCHEMA_VERSION = 1
@@ -92,7 +94,7 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 class GoldenStay(msgspec.Struct, frozen=True):
-    """A made-up stay and the logits it must give: recomputed whenever the artefact is loaded."""
+    """A made-up stay and the logits and risks it must give: recomputed whenever the artefact is loaded."""
 
     values: tuple[tuple[float | None, ...], ...]  # (steps, 7)
     age_years: float
@@ -101,6 +103,7 @@ class GoldenStay(msgspec.Struct, frozen=True):
     unit_type: int
     logits: tuple[float, ...]  # (steps)
     strangeness: tuple[float, ...] = ()  # (steps) where the artefact can tell
+    risks: tuple[float, ...] = ()  # (steps) that the calibration makes of the logits
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -121,7 +124,21 @@ class Manifest(msgspec.Struct, frozen=True):
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     schema_version: int = SCHEMA_VERSION
+    content_sha256: str = ""  # of everything else in the file, see `content_sha256`; written by `encoded`
 
     def encoded(self) -> bytes:
         """Return the manifest as the bytes of its file: JSON for people, the same for the same content."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        sealed = msgspec.structs.replace(self, content_sha256=content_sha256(msgspec.json.encode(self)))
+        return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
+
+
+def content_sha256(encoded: bytes) -> str:
+    """Return the digest of a manifest's JSON object without its own `content_sha256`: keys sorted, no white space.
+
+    Guards a manifest against damage and careless edits, such as a changed threshold. Not against intent: who can write
+    the file can write the digest. For that, a deployment compares the model's digest, or signs the files. Raises
+    msgspec.MsgspecError where the bytes are not a JSON object.
+    """
+    content = msgspec.json.decode(encoded, type=dict[str, Any])
+    content.pop("content_sha256", None)
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

@@ -31,7 +31,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from models.baselines import last_known
 from models.cohort import Cohort, read_cohort
 from models.curves import draw_losses
-from models.evaluation import VIEWS, judge
+from models.evaluation import judge
 from models.metrics import best_utility_threshold
 from models.resampling import Figure, Resamples
 from models.sequences import measure_scales, scaling_of
@@ -205,7 +205,7 @@ def write_textbook(cohort: Cohort, out: Path, say: Callable[[str], object] = lam
 
 
 class Textbook:
-    """The trained baseline, to stand beside a model: one network, whatever the view shows it."""
+    """The trained baseline, to stand beside a model: one network, whatever it is shown."""
 
     def __init__(self, folder: Path) -> None:
         """Read the weights of a folder; raises TextbookError where they are missing."""
@@ -216,14 +216,12 @@ class Textbook:
             msg = f"{folder}: not a folder written by `python -m models.textbook` ({error})"
             raise TextbookError(msg) from error
 
-    @staticmethod
-    def knows(view: str) -> bool:
-        """Return whether there are scores for a view of this name."""
-        return view in VIEWS
+    def check(self, vitals: frozenset[str] | None, hide: frozenset[str]) -> None:
+        """Do nothing: it can be shown any vital signs, and what can be hidden it never sees."""
 
-    def scores(self, cohort: Cohort, view: str) -> dict[str, F64]:
-        """Return log-odds (R) for each row of a cohort as a view shows it."""
-        vitals, _ = VIEWS[view]  # what a view hides, this never sees
+    def scores(self, cohort: Cohort, vitals: frozenset[str] | None, hide: frozenset[str]) -> dict[str, F64]:
+        """Return log-odds (R) for each row of a cohort, given these vital signs (None: all)."""
+        self.check(vitals, hide)
         said = np.clip(_probabilities(self._net, cohort, vitals), 1e-12, 1 - 1e-7)
         return {"textbook": np.log(said / (1 - said))}
 

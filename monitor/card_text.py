@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models.manifest import Manifest
+from monitor.card_commands import reproduction
 from monitor.card_pictures import PICTURES
 from monitor.evaluation_tables import (
     ALARM_LABELS,
@@ -86,7 +87,7 @@ def card_text(found: dict[str, Any], manifest: Manifest) -> str:
         "## Pictures\n\n"
         + "\n\n".join(f"![{caption}]({PICTURE_FOLDER}/{name}.png)" for name, (caption, *_) in PICTURES.items()),
         "## Limits\n\n" + _limits(found),
-        "## How to reproduce\n\n" + _reproduction(found, manifest),
+        "## How to reproduce\n\n" + reproduction(found, manifest),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -98,8 +99,18 @@ def _model(found: dict[str, Any], manifest: Manifest) -> str:
         "features of a stay so far; its whole memory is a record of less than two kilobytes. The risk is calibrated "
         f"on stays apart. It counts as assessable with {rule.vital_signs} vital signs of the last {rule.within_hours} "
         "hours that are not unlike the training data. Flags of the official utility are set from a risk of "
-        f"{found['utility_threshold']} on."
+        f"{manifest.thresholds.utility} on{_of_both(found, found['utility_threshold'])}."
     )
+
+
+def _of_both(found: dict[str, Any], measured: object) -> str:
+    """Return what a number of the shipped model was in the measured one, in brackets; nothing where they are one."""
+    return "" if _is_measured(found) else f" by the shipped model (the measured one, see Figures: {measured})"
+
+
+def _is_measured(found: dict[str, Any]) -> bool:
+    """Return whether the figures are of the shipped weights themselves."""
+    return bool(found["model"]["digest"] == found["shipped"]["digest"])
 
 
 def _data(found: dict[str, Any], manifest: Manifest) -> str:
@@ -108,10 +119,12 @@ def _data(found: dict[str, Any], manifest: Manifest) -> str:
     parts = _table(
         ("part", "stays", "septic"), [(name, str(count), str(septic.get(name, "-"))) for name, count in stays.items()]
     )
+    it = "this model" if _is_measured(found) else "the measured model (see Figures), not the shipped one,"
     unseen = (
-        f"All of the {data['stays']} stays judged here are ones it has not seen."
+        f"All of the {data['stays']} stays judged here are ones {it} has not seen."
         if known["unseen"] == data["stays"]
-        else f"Of the {data['stays']} stays judged here it has certainly not seen {known['unseen']}. {known['warning']}"
+        else f"Of the {data['stays']} stays judged here {it} has certainly not seen {known['unseen']}. "
+        f"{known['warning']}"
     )
     return (
         "PhysioNet/CinC Challenge 2019, public training sets A and B (Reyna et al., Crit Care Med 48:210-217, 2020; "
@@ -143,7 +156,7 @@ def _figures(found: dict[str, Any]) -> str:
 
 def _measured(found: dict[str, Any]) -> str:
     """Return what to know of figures that are not of the shipped weights themselves; nothing where they are."""
-    if found["model"]["digest"] == found["shipped"]["digest"]:
+    if _is_measured(found):
         return ""
     return (
         "When these figures had been measured, the shipped weights learned from the stays they were measured on as "
@@ -231,14 +244,16 @@ def _doubt(found: dict[str, Any], manifest: Manifest) -> str:
     if fitted is None or fitted.limit is None:
         return f"This artefact cannot tell which stays are unlike those it learned from.\n\n{table}"
     counts = fitted.calibration
+    measured = next(iter(found["views"].values()))["doubt"].get("limit")
+    limit = _of_both(found, "its own, set alike" if measured is None else f"{measured:.1f}")
     return (
         f"A risk is not assessed where fewer than {rule.vital_signs} vital signs were ever measured (too few), where "
         f"fewer are of the last {rule.within_hours} hours (too old), or where what is known is unlike the training "
-        f"data: stranger than a limit of {fitted.limit:.1f} nats, set by split conformal prediction so that at most "
-        f"{fitted.alpha:.0%} of new stays from where the data are from are ever called unlike, and at most that of "
-        f"septic ones: {counts.get('stays')} stays, {counts.get('septic_stays')} of them septic, that were not learned "
-        "from gave it. The promise counts closed hours, and holds on average over such sets of stays, not for a "
-        "hospital apart. Intervals are exact. An alert is lost where its hours were not assessed.\n\n"
+        f"data: stranger than a limit of {fitted.limit:.1f} nats{limit}, set by split conformal prediction so that at "
+        f"most {fitted.alpha:.0%} of new stays from where the data are from are ever called unlike, and at most that "
+        f"of septic ones: {counts.get('stays')} stays, {counts.get('septic_stays')} of them septic, that were not "
+        "learned from gave it. The promise counts closed hours, and holds on average over such sets of stays, not for "
+        "a hospital apart. Intervals are exact. An alert is lost where its hours were not assessed.\n\n"
         f"{table}"
     )
 
@@ -300,29 +315,6 @@ def _health_limit(views: dict[str, Any]) -> str:
         "A healthy person is not always told less than a tenth of the raise threshold's odds: the largest share "
         + (f"was {', '.join(typical)} for one typical adult, and " if typical else "was, ")
         + f"at other normal levels ({', '.join(map(_words, views))}) {'; '.join(parts)}."
-    )
-
-
-def _reproduction(found: dict[str, Any], manifest: Manifest) -> str:
-    training = manifest.training
-    libraries = ", ".join(f"{name} {version}" for name, version in training.get("libraries", {}).items())
-    first = next(iter(found["views"].values()))
-    makes, gives = [], []
-    if "textbook" in first["baselines"]:
-        makes.append("python -m models.textbook DATA TEXTBOOK   # another\n")
-        gives.append(" --textbook TEXTBOOK")
-    for hospital in sorted({each["trained_on"] for each in found.get("across_hospitals", [])}):
-        makes.append(f"sepsis-monitor train DATA --out ON-{hospital} --hospital {hospital}\n")
-        gives.append(f" --across ON-{hospital}")
-    return (
-        "```\n"
-        f"sepsis-monitor train DATA --out MODEL --name {manifest.name} --version {manifest.version}\n"
-        "python -m models.boosting DATA BOOSTING   # a baseline; needs the dependency group `train`\n"
-        f"{''.join(makes)}"
-        f"python -m monitor.model_card MODEL DATA --lightgbm BOOSTING{''.join(gives)} --out MODEL\n"
-        "```\n\n"
-        f"DATA has sha256 `{training.get('data_sha256', 'unknown')}`; seed {training.get('seed', 'unknown')}; "
-        f"{libraries or 'libraries unknown'}. The whole configuration is in `manifest.json`."
     )
 
 

@@ -54,11 +54,13 @@ class View:
 class TrainedBaseline(Protocol):
     """A baseline that learned from stays, as the model did."""
 
-    def knows(self, view: str) -> bool:
-        """Return whether it can be shown what the view of this name shows."""
+    def check(self, vitals: frozenset[str] | None, hide: frozenset[str]) -> object:
+        """Raise an error that says what to do where it cannot be shown so much: vital signs (None: all), less these."""
 
-    def scores(self, cohort: Cohort, view: str) -> dict[str, NDArray[np.float64]]:
-        """Return scores (R) for each row of a cohort as a view shows it, by the baselines' names."""
+    def scores(
+        self, cohort: Cohort, vitals: frozenset[str] | None, hide: frozenset[str]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return scores (R) for each row of a cohort, so much of it shown, by the baselines' names."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class Evaluator:
         }
         return {
             "alpha": fitted.alpha if fitted is not None and fitted.limit is not None else None,
+            "limit": fitted.limit if fitted is not None else None,
             "ever_unlike": ever_unlike(self.cohort, doubt),
             "hours": hours_in_doubt(doubt),
             "septic_stays": int(self.cohort.septic.sum()),
@@ -194,7 +197,7 @@ class Evaluator:
     def _baselines(self, view: View, scored: Scored, *, drawn: bool) -> dict[str, Any]:
         scores = rule_scores(self.cohort, view.vitals)
         for each in self.trained:
-            scores |= each.scores(self.cohort, view.name) if each.knows(view.name) else {}
+            scores |= each.scores(self.cohort, view.vitals, view.hide)
         found: dict[str, dict[str, Any]] = {}
         for name, said in scores.items():
             fitted = cross_fitted(said, self.cohort, self.seed)

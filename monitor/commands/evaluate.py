@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import click
@@ -93,17 +94,21 @@ def command(
         name = model or settings.model.name
         loaded = load_model(name)
         rules = policy_for(loaded, policy or settings.policy.file)
+        views = _views(vitals, hide)
         trained = trained_baselines(lightgbm, textbook)
+        for each, view in product(trained, views):
+            each.check(view.vitals, view.hide)
         beside = across_hospitals(across, loaded.manifest)
         whole = read_cohort(file)
         chosen = chosen_stays(whole, stays)
+        whole.select(chosen).check_learnable()
         known = provenance(loaded.manifest, model_folder(name), whole, chosen)
         cohort = whole.select(chosen)
         if known.warning:
             click.echo(f"sepsis-monitor: {known.warning}", err=True)
         with spinner() as say:
             evaluator = Evaluator(loaded, rules, cohort, rounds=bootstrap, seed=seed, trained=trained, say=say)
-            found = evaluator.everything(_views(vitals, hide)) | {"provenance": known.counts()}
+            found = evaluator.everything(views) | {"provenance": known.counts()}
     found = plain(found | ({"across_hospitals": beside} if beside else {}))
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))

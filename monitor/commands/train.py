@@ -110,10 +110,11 @@ def command(
         if refit is not None:
             measured = load_model(str(refit)).manifest
             parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
+        cohort.select(parts.train).check_learnable(every_sign=True)
         trained = _train(cohort, read_laboratory(file), parts, settings, out, device=device, restart=restart)
         if trained is None:
             return
-        with _spinner() as say:
+        with _discarding_what_learned_nothing(out), _spinner() as say:
             model = release(
                 out,
                 weights=trained.weights,
@@ -177,6 +178,16 @@ def _restart(out: Path, processes: Processes) -> None:
 def _remove_checkpoint(out: Path) -> None:
     for name in (_CHECKPOINT, f"teacher-{_CHECKPOINT}", f"tutor-{_CHECKPOINT}"):
         (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _discarding_what_learned_nothing(out: Path) -> Iterator[None]:
+    """Remove the checkpoint where the training cannot be calibrated: the next run would only go on to the same end."""
+    try:
+        yield
+    except CalibrationError:
+        _remove_checkpoint(out)
+        raise
 
 
 def _origin(file: Path, cohort: Cohort, parts: Split, config: TrainingConfig, trained: Trained) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from models.artifact import ArtifactError, Description, load_model, save_model, shipped_models, untrained_model
-from models.manifest import Assessable, Calibration, Scale, Thresholds
+from models import seal
+from models.artifact import (
+    ArtifactError,
+    Description,
+    load_model,
+    model_folder,
+    save_model,
+    shipped_models,
+    untrained_model,
+)
+from models.manifest import Assessable, Calibration, Scale, Thresholds, content_sha256
 from models.stay_model import StayModel
 from models.vital_signs import NAMES
 from tests.models.stays import made_up_input
@@ -40,8 +50,10 @@ def saved(folder: Path, seed: int = 1) -> StayModel:
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest and write it with the digest of what it says then."""
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
+    manifest["content_sha256"] = content_sha256(json.dumps(manifest).encode())
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -142,6 +154,8 @@ def test_one_flipped_bit_is_noticed(tmp_path: Path) -> None:
         (lambda m: m["doubt"].update(limit=-1), "the limit"),
         (lambda m: m["doubt"]["centre"].__setitem__(0, 2.0), "does not give the results"),
         (lambda m: m.pop("doubt"), "does not give the results"),
+        (lambda m: m["calibration"].update(slope=1.01), "does not give the risks"),
+        (lambda m: m["golden"][1].update(risks=[]), "does not give the risks"),
     ],
 )
 def test_a_foreign_layout_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
@@ -149,6 +163,50 @@ def test_a_foreign_layout_is_refused(tmp_path: Path, change: Callable[[dict[str,
     edit_manifest(tmp_path, change)
     with pytest.raises(ArtifactError, match=message):
         load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["tiny", "bedside", "challenge"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (rb'"slope": [\d.]+', b'"slope": 1.5'),
+        (rb'"pager_raise": [\d.]+', b'"pager_raise": 0.9'),
+        (rb'"vital_signs": 2', b'"vital_signs": 1'),
+        (rb'"content_sha256": "\w+"', b'"content_sha256": ""'),
+        (rb',\s*"content_sha256": "\w+"', b""),
+    ],
+)
+def test_a_careless_edit_is_noticed(tmp_path: Path, name: str, old: bytes, new: bytes) -> None:
+    if name == "tiny":
+        saved(tmp_path / name)
+    else:
+        shutil.copytree(model_folder(name), tmp_path / name)
+    encoded = (tmp_path / name / MANIFEST).read_bytes()
+    changed, count = re.subn(old, new, encoded)
+    assert count == 1
+    (tmp_path / name / MANIFEST).write_bytes(changed)
+    with pytest.raises(ArtifactError, match="not as it was written"):
+        load_model(str(tmp_path / name))
+
+
+def test_an_edit_on_purpose_can_be_vouched_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = saved(tmp_path)
+    weights, promised = (tmp_path / WEIGHTS).read_bytes(), model.manifest.golden[0].risks
+    encoded = (tmp_path / MANIFEST).read_bytes()
+    assert seal.main([str(tmp_path)]) == 0
+    assert (tmp_path / MANIFEST).read_bytes() == encoded
+    (tmp_path / MANIFEST).write_bytes(encoded.replace(b'"intercept": -3.0', b'"intercept": -2.0'))
+    assert seal.main([str(tmp_path)]) == 0
+    again = load_model(str(tmp_path))
+    assert again.digest in capsys.readouterr().out
+    assert again.digest != model.digest
+    assert all(one > other for one, other in zip(again.manifest.golden[0].risks, promised, strict=True))
+    assert (tmp_path / WEIGHTS).read_bytes() == weights
+    # Of weights that do not fit it vouches for nothing.
+    (tmp_path / WEIGHTS).write_bytes(weights[:-1])
+    assert seal.main([str(tmp_path)]) == 1
+    assert "digest differs" in capsys.readouterr().err
+    assert seal.main([]) == 2
 
 
 def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:

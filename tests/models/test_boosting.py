@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from models.boosting import Boosting, BoostingError, train_boosting
+from models.evaluation import VIEWS
 from models.metrics import auroc
 from models.split import split
+from models.vital_signs import NAMES
 from tests.models.stays import made_up_cohort
 
 try:
@@ -32,16 +34,20 @@ def test_it_learns_and_is_read_back(folder: Path) -> None:
     unseen = cohort.select(split(cohort).test)
     boosting = Boosting(folder)
     for view in ("all", "three_vital_signs", "without_admission"):
-        for scores in boosting.scores(unseen, view).values():
+        for scores in boosting.scores(unseen, *VIEWS[view]).values():
             assert auroc(scores, unseen.known_labels) > 0.7
-    assert not boosting.knows("as_given")
+    same = boosting.scores(unseen, frozenset(NAMES), frozenset())["lightgbm"]
+    assert np.array_equal(same, boosting.scores(unseen, *VIEWS["all"])["lightgbm"])
+    for shown in ((frozenset({"heart_rate"}), frozenset[str]()), (None, frozenset({"age"}))):
+        with pytest.raises(BoostingError, match="not for what is shown"):
+            boosting.scores(unseen, *shown)
 
 
 def test_what_a_view_hides_changes_nothing(folder: Path) -> None:
     cohort = made_up_cohort(1, stays=20)
     other = replace(cohort, hospital_hours=cohort.hospital_hours + 50, unit_type=np.ones_like(cohort.unit_type))
     boosting = Boosting(folder)
-    shown, hidden = (boosting.scores(each, "without_admission")["lightgbm"] for each in (cohort, other))
+    shown, hidden = (boosting.scores(each, *VIEWS["without_admission"])["lightgbm"] for each in (cohort, other))
     assert np.array_equal(shown, hidden)
 
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from models import textbook
+from models.evaluation import VIEWS
 from models.metrics import auroc
 from models.split import split
 from models.textbook import Textbook, TextbookError, TextbookNet, train_textbook, write_textbook
+from models.vital_signs import NAMES
 from tests.models.stays import made_up_cohort
 
 COHORT = made_up_cohort(0, stays=300, longest=20, signal=40.0)
@@ -34,9 +36,9 @@ def test_it_learns_and_is_read_back(folder: Path) -> None:
     unseen = COHORT.select(split(COHORT).test)
     baseline = Textbook(folder)
     for view in ("all", "three_vital_signs", "without_admission"):
-        assert baseline.knows(view)
-        assert auroc(baseline.scores(unseen, view)["textbook"], unseen.known_labels) > 0.7
-    assert not baseline.knows("as_given")
+        assert auroc(baseline.scores(unseen, *VIEWS[view])["textbook"], unseen.known_labels) > 0.7
+    hidden = baseline.scores(unseen, frozenset(NAMES), frozenset({"age"}))["textbook"]
+    assert np.array_equal(hidden, baseline.scores(unseen, *VIEWS["all"])["textbook"])
     with pytest.raises(TextbookError, match=r"models\.textbook"):
         Textbook(folder / "elsewhere")
 
@@ -54,15 +56,15 @@ def test_accuracy_stands_beside_what_it_is_worth(folder: Path) -> None:
 
 
 def test_an_hour_says_the_same_whatever_follows_and_stands_beside_it(folder: Path) -> None:
-    scores = Textbook(folder).scores(COHORT, "all")["textbook"]
+    scores = Textbook(folder).scores(COHORT, None, frozenset())["textbook"]
     last = np.zeros(COHORT.n_rows, dtype=np.bool_)
     last[COHORT.offsets[1:] - 1] = True
     values = np.where(last[:, None], np.float32(60), COHORT.values)
-    changed = Textbook(folder).scores(replace(COHORT, values=values), "all")["textbook"]
+    changed = Textbook(folder).scores(replace(COHORT, values=values), None, frozenset())["textbook"]
     assert np.allclose(changed[~last], scores[~last], atol=1e-5)
     alone = COHORT.select(np.arange(COHORT.n_stays) == 7)
     rows = slice(int(COHORT.offsets[7]), int(COHORT.offsets[8]))
-    assert np.allclose(Textbook(folder).scores(alone, "all")["textbook"], scores[rows], atol=1e-4)
+    assert np.allclose(Textbook(folder).scores(alone, None, frozenset())["textbook"], scores[rows], atol=1e-4)
 
 
 def test_it_has_two_layers_of_fifty_and_stops_when_validation_gets_worse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,4 +90,4 @@ def test_the_shipped_figures_are_those_of_the_document() -> None:
     for name in ("loss", "accuracy", "accuracy_of_always_no", "auroc", "auprc", "auroc_time_adjusted", "utility"):
         found = figures["test"][name]
         assert f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}) |" in document
-    assert Textbook(folder).knows("all")
+    assert Textbook(folder).scores(COHORT.select(np.arange(300) < 3), None, frozenset()).keys() == {"textbook"}

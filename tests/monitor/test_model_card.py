@@ -9,12 +9,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from models.artifact import Description, load_model, model_folder, save_model, shipped_models
 from models.cohort import read_cohort
+from monitor.card_commands import reproduction
 from monitor.card_pictures import PICTURES, draw_pictures
 from monitor.card_text import card_text
 from monitor.evaluation_tables import FIGURE_LABELS, figure_text
@@ -123,6 +125,25 @@ def test_health_alone_needs_an_evaluation_to_be_set_into(measured: Path, tmp_pat
     assert "--again" in result.output
 
 
+def test_the_card_has_the_commands_that_made_the_model(folder: Path) -> None:
+    bedside = card_of("bedside").read_text()
+    kept = "--keep-out monitor/data/demo-stays.parquet --name bedside"
+    assert "sepsis-monitor train DATA --out MEASURED --name bedside" in bedside
+    assert f"sepsis-monitor train DATA --out MODEL --refit MEASURED {kept}" in bedside
+    assert "model_card MODEL DATA --measured MEASURED --lightgbm BOOSTING" in bedside
+    challenge = card_of("challenge").read_text()
+    assert challenge.count("--version 1.1.0 --config models/challenge.toml\n") == 2
+    assert "BOOSTING" not in challenge
+    own = (folder / "MODEL_CARD.md").read_text()
+    assert "--refit" not in own
+    assert "MODEL DATA --bootstrap 10 --out MODEL" in own
+    # A configuration that is in no file is named as such, another seed by its option.
+    manifest, found = load_model("bedside").manifest, evaluation(folder)
+    for name, value, option in (("epochs", 3, " --config CONFIG\n"), ("seed", 9, " --seed 9\n")):
+        training = manifest.training | {"config": manifest.training["config"] | {name: value}}
+        assert option in reproduction(found, msgspec.structs.replace(manifest, training=training))
+
+
 def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["no-such-model", str(DEMO), "--out", str(tmp_path / "card")])
     assert result.exit_code == 1
@@ -150,6 +171,8 @@ def test_a_refitted_model_needs_what_it_was_measured_with(tmp_path: Path, stays:
     card, found = (out / "MODEL_CARD.md").read_text(), evaluation(out)
     assert card.startswith("# Model card: bedside 9.9.9")
     assert f"without those stays (`{model.digest}`)" in card
+    assert "the measured model (see Figures), not the shipped one," in card
+    assert f"(the measured one, see Figures: {model.utility_threshold})" in card
     assert found["model"]["digest"] == model.digest
     assert found["shipped"]["digest"] == load_model(refitted).digest
 

@@ -14,10 +14,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from models.artifact import load_model
+from models.artifact import load_model, model_folder
+from models.boosting import Boosting, BoostingError
 from models.cohort import read_cohort
 from models.metrics import normalised_utility
 from models.scoring import score_cohort
+from models.vital_signs import NAMES
 from monitor.cli import main
 
 DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
@@ -108,7 +110,10 @@ def test_the_figures_are_those_of_the_stays_asked_for(tmp_path: Path) -> None:
 def test_failures_are_said(tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("nobody\n")
     pl.read_parquet(DEMO).drop("SepsisLabel").write_parquet(tmp_path / "unlabelled.parquet")
+    empty = pl.read_parquet(DEMO).with_columns(pl.col("HR", "Resp", "Temp", "O2Sat", "SBP", "DBP", "MAP") * np.nan)
+    empty.write_parquet(tmp_path / "empty.parquet")
     cases = [
+        ([str(tmp_path / "empty.parquet")], 1, "no plausible value of HR (20 to 300), Resp"),
         ([str(DEMO), "--stays", str(tmp_path / "none.txt")], 1, "patient_id"),
         ([str(tmp_path / "unlabelled.parquet")], 1, "SepsisLabel"),
         ([str(DEMO), "--lightgbm", str(tmp_path)], 1, ""),
@@ -118,7 +123,26 @@ def test_failures_are_said(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["evaluate", *arguments])
         assert result.exit_code == code
         assert message in result.stderr
+        assert code == 2 or len(result.stderr.strip().splitlines()) == 1  # nothing else before it
         assert result.stdout == ""
+
+
+def test_a_baseline_is_never_left_out_unsaid(tmp_path: Path) -> None:
+    half = [name for i, name in enumerate(read_cohort(DEMO).patient_ids) if i % 4 == 0]
+    (tmp_path / "stays.txt").write_text("\n".join(half))
+    arguments = ["evaluate", str(DEMO), "--bootstrap", "0", "--json", "--stays", str(tmp_path / "stays.txt")]
+    textbook = [*arguments, "--textbook", str(model_folder("bedside").parent / "textbook")]
+    result = CliRunner().invoke(main, [*textbook, "--vitals", "heart_rate"], catch_exceptions=False)
+    assert "textbook" in json.loads(result.stdout)["views"]["as_given"]["baselines"]
+
+
+def test_a_baseline_that_cannot_be_shown_as_much_is_refused() -> None:
+    known = frozenset({"heart_rate", "respiratory_rate", "temperature"})
+    assert Boosting.check(known, frozenset()) == "three_vital_signs"
+    assert Boosting.check(frozenset(NAMES), frozenset()) == "all"
+    for vitals, hide in ((frozenset({"heart_rate"}), frozenset[str]()), (None, frozenset({"sex"}))):
+        with pytest.raises(BoostingError, match="without LightGBM"):
+            Boosting.check(vitals, hide)
 
 
 def test_it_imports_neither_torch_nor_the_stream_engine() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,11 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from models.artifact import load_model
+from models.calibration import CalibrationError
 from models.cohort import Cohort
 from models.sequences import measure_scales
 from models.split import split
 from models.training_config import load_training_config
 from monitor.cli import main
+from monitor.commands import train as train_command
 from tests.models.stays import made_up_cohort
 
 COLUMNS = ("HR", "Resp", "Temp", "O2Sat", "SBP", "DBP", "MAP")
@@ -131,13 +134,36 @@ def test_a_model_of_one_hospital_is_measured_at_the_other(tmp_path: Path, small_
     assert (refit.exit_code, "--refit" in refit.stderr) == (2, True)
 
 
+def test_a_training_that_learned_nothing_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, data = tmp_path / "model", write(made_up_cohort(0, stays=30, longest=5), tmp_path / "stays.parquet")
+    out.mkdir()
+    files = [out / f"{before}checkpoint.safetensors" for before in ("", "teacher-", "tutor-")]
+    for file in files:
+        file.touch()
+
+    def nothing(*_: object, **__: object) -> None:
+        msg = "the model has learned nothing"
+        raise CalibrationError(msg)
+
+    monkeypatch.setattr(train_command, "_train", lambda *_, **__: SimpleNamespace(weights=0, scales=0, hour_log_odds=0))
+    monkeypatch.setattr(train_command, "_origin", lambda *_: {})
+    monkeypatch.setattr(train_command, "release", nothing)
+    result = CliRunner().invoke(main, ["train", str(data), "--out", str(out)])
+    assert result.exit_code == 1
+    assert "learned nothing" in result.stderr
+    assert not any(file.exists() for file in files)
+
+
 def test_failures_are_one_line(tmp_path: Path) -> None:
     cohort = made_up_cohort(0, stays=30, longest=5)
     data = write(cohort, tmp_path / "stays.parquet")
     unlabelled = tmp_path / "unlabelled.parquet"
     pl.read_parquet(data).drop("SepsisLabel").write_parquet(unlabelled)
     out = str(tmp_path / "model")
+    empty = tmp_path / "empty.parquet"
+    pl.read_parquet(data).with_columns(pl.col("Temp", "MAP") * np.nan).write_parquet(empty)
     for arguments, message in (
+        ([str(empty), "--out", out], "no plausible value of Temp (25 to 45), MAP (20 to 300)"),
         ([str(unlabelled), "--out", out], "no SepsisLabel"),
         ([str(data), "--out", out, "--config", str(tmp_path / "none.toml")], "none.toml"),
     ):
