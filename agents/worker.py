@@ -57,6 +57,7 @@ _CLOCK_SECONDS = 0.25
 _LOOP_STUCK_SECONDS = 30.0
 _BROKER_SILENT_SECONDS = 15.0
 _LARGEST_SLICE = 2_000  # records
+_FIRST_SLICE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
 _SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -80,7 +81,7 @@ class Worker:
         self._beat = time.monotonic()
         self._ready = self._stopping = False
         self._broker_answered = time.monotonic()
-        self._slice = _LARGEST_SLICE
+        self._slice = _FIRST_SLICE
         self.app: StreamApp | None = None
         self._states: StateTable
         self._deciding: Rebuilding

