@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from agents import clock, episodes, obedience
 from agents.control import ClockSaid, CommandSaid
-from agents.moves import BLIND, LOST, OPEN, PRIORITIES, SEPSIS, Moved, Moves, Phase, Seen, Transition
+from agents.moves import BLIND, HIGH, LOST, OPEN, SEPSIS, Moved, Moves, Phase, Seen, Transition
 from agents.policy import Policy, critical_bounds, milliseconds
 from models.doubt import REASONS
 
 __all__ = ["Alerts"]
 
 _MINUTE_MS = 60_000
-_HIGH = PRIORITIES.index("high")
 _DOUBTS = {
     "too_few": "too few vital signs were measured",
     "too_old": "the vital signs are too old",
@@ -67,7 +66,7 @@ class Alerts(Moves):
 
         `wall_ms` (N,) is when the observations came into the log.
         """
-        rows, policy, clock = self.rows, self.policy, self.rows["clock_ms"][index]
+        rows, policy, times = self.rows, self.policy, self.rows["clock_ms"][index]
         on = rows["on"][index].astype(np.bool_)
         turning = rows["turning_ms"][index]
         septic = episodes.risk_turn(
@@ -78,18 +77,18 @@ class Alerts(Moves):
             assessable=assessable,
             ended_ms=rows["over_ms"][index, SEPSIS],
             held_ms=rows["held_ms"][index],
-            clock_ms=clock,
+            clock_ms=times,
         )
-        blind = self._blind_turn(on[:, BLIND], turning[:, BLIND], assessable, clock)
+        blind = self._blind_turn(on[:, BLIND], turning[:, BLIND], assessable, times)
         rows["turning_ms"][index, SEPSIS], rows["turning_ms"][index, BLIND] = septic.since_ms, blind.since_ms
         stirred = self._stirred(index, risk, assessable)
         stirred |= septic.began | septic.ended | blind.began | blind.ended
         for at in np.flatnonzero(stirred).tolist():
             seen = Seen(places[at], int(index[at]), int(wall_ms[at]), float(risk[at]), bool(assessable[at]))
             if rows["on"][seen.row, LOST]:
-                self.end(Moved(seen.place, seen.row, LOST, "resolved", int(clock[at]), "something is measured again"))
+                self.end(Moved(seen.place, seen.row, LOST, "resolved", int(times[at]), "something is measured again"))
             self._septic(seen, began=bool(septic.began[at]), ended=bool(septic.ended[at]))
-            since = int(turning[at, BLIND]) or int(clock[at])
+            since = int(turning[at, BLIND]) or int(times[at])
             self._blind(seen, since, began=bool(blind.began[at]), ended=bool(blind.ended[at]))
 
     def _blind_turn(
@@ -115,7 +114,7 @@ class Alerts(Moves):
         phase = rows["phase"][index]
         septic = phase[:, SEPSIS]
         shown = assessable & ((septic == Phase.ACTIVE) | (septic == Phase.ACKNOWLEDGED))
-        worse = (rows["priority"][index, SEPSIS] < _HIGH) & (risk >= (policy.escalate_threshold or np.inf))
+        worse = (rows["priority"][index, SEPSIS] < HIGH) & (risk >= (policy.escalate_threshold or np.inf))
         rose = (
             (septic == Phase.DISMISSED)
             & assessable
@@ -171,8 +170,8 @@ class Alerts(Moves):
     def _news(self, seen: Seen) -> None:
         rows, policy, row = self.rows, self.policy, seen.row
         limit = policy.escalate_threshold
-        if limit is not None and seen.risk >= limit and rows["priority"][row, SEPSIS] < _HIGH:
-            self.escalate(seen, _HIGH, f"risk {seen.risk:.1%} reached the threshold of {limit:.1%} for a high priority")
+        if limit is not None and seen.risk >= limit and rows["priority"][row, SEPSIS] < HIGH:
+            self.escalate(seen, HIGH, f"risk {seen.risk:.1%} reached the threshold of {limit:.1%} for a high priority")
         elif self._is_news(np.array([row]), np.array([seen.risk]))[0]:
             before = float(rows["told_risk"][row])
             self.move(seen, "updated", f"risk went from {before:.1%} to {seen.risk:.1%}")
@@ -190,7 +189,7 @@ class Alerts(Moves):
         critical = self.critical(row)
         crossed = critical & ~int(rows["critical"][row])
         rows["critical"][row] &= critical  # a sign that has come back may cross again
-        priority = min(int(rows["priority"][row, SEPSIS]) + 1, _HIGH)
+        priority = min(int(rows["priority"][row, SEPSIS]) + 1, HIGH)
         if rose:
             self.escalate(seen, priority, f"risk rose from {before:.1%}, at which it was snoozed, to {seen.risk:.1%}")
         elif crossed:

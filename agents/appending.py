@@ -9,7 +9,7 @@ from agents import publishing
 from agents.checking import Limits
 from agents.control import CommandSaid
 from agents.decoding import StayChange, decode_admission, decode_command
-from agents.rejection import Rejection
+from agents.rejection import WRONG_PARTITION, Rejection
 from agents.sending import Outgoing
 
 __all__ = ["Decode", "checked", "decode_admission", "decode_command"]
@@ -30,8 +30,7 @@ def checked(
         if isinstance(said, Rejection):
             rejected.append((i, said))
         elif right_partition(record.key) != partition:
-            detail = "the key's murmur2 partition is another: set the producer's partitioner to murmur2"
-            rejected.append((i, Rejection("wrong_partition", detail)))
+            rejected.append((i, WRONG_PARTITION))
         else:
             appended.append(publishing.appended_record(record, said))
     return appended, rejected

@@ -1,6 +1,6 @@
 """What the wall clock makes due: a patient has fallen silent, nobody has acknowledged, a snooze has run out.
 
-The same conditions are asked twice: by the worker that owns the patient, over the states it holds, once a second; and
+The same conditions are asked twice: by the worker that owns the patient, over the states it holds, again and again; and
 where the log has what the worker then appended, at that place of the log. Only the second decides, so that a decision
 does not depend on who asked, when and how often, and an observation in between cancels it.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agents import cloudevents
 from agents.messages import CLOCK_TYPE, Clock, Due
-from agents.moves import LOST, PRIORITIES, Phase
+from agents.moves import HIGH, LOST, Phase
 from agents.outputs import utc
 from agents.policy import Policy, milliseconds
 from agents.sending import Outgoing
@@ -25,7 +25,6 @@ __all__ = ["DUE", "clock_record", "due", "is_past", "is_silent", "snoozes_over",
 
 DUE = ("monitoring_lost", "escalate", "snooze_over", "forget")
 _DAY_MS = 86_400_000
-_HIGH = PRIORITIES.index("high")
 _encode = msgspec.json.Encoder().encode
 _Mask = NDArray[np.bool_]
 
@@ -43,7 +42,7 @@ def is_silent(rows: NDArray[Any], now_ms: int, policy: Policy) -> _Mask:
 def waits_too_long(rows: NDArray[Any], now_ms: int, policy: Policy) -> _Mask:
     """Return which alerts (N, kinds) nobody has acknowledged for the policy's time, and which can still rise."""
     patience = milliseconds(minutes=policy.acknowledge_minutes)
-    waiting = (rows["watched"] > 0)[:, None] & (rows["phase"] == Phase.ACTIVE) & (rows["priority"] < _HIGH)
+    waiting = (rows["watched"] > 0)[:, None] & (rows["phase"] == Phase.ACTIVE) & (rows["priority"] < HIGH)
     return np.asarray(waiting & (patience > 0) & (now_ms - rows["waiting_ms"] >= patience), dtype=np.bool_)
 
 
@@ -81,6 +80,6 @@ def clock_record(key: bytes, now_ms: int, what: Sequence[str]) -> Outgoing:
     """Return the record that says in a patient's log what is due."""
     patient, time = key.decode(), utc(now_ms)
     headers = cloudevents.headers(
-        event_id=f"{patient}:{now_ms}", event_type=CLOCK_TYPE, source="/sepsis-monitor", time=time, subject=patient
+        event_id=f"{patient}:{now_ms}", event_type=CLOCK_TYPE, source=cloudevents.SOURCE, time=time, subject=patient
     )
     return key, _encode(Clock(patient, time, [Due(name) for name in what])), headers

@@ -1,4 +1,4 @@
-"""Asks every second what the wall clock has made due, and appends it to the patients' logs.
+"""Asks again and again what the wall clock has made due, and appends it to the patients' logs.
 
 A worker knows a log only up to where it has read it. While records wait, it speaks of the time of the last one that it
 has worked off, not of now: a patient whose measurements wait in the log is not silent.

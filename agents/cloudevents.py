@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["headers"]
+__all__ = ["SOURCE", "headers"]
+
+SOURCE = "/sepsis-monitor"  # of what the service itself says
 
 _CONTENT_TYPE = ("content-type", b"application/json")
 

@@ -16,7 +16,7 @@ from agents.in_force import InForce, settings_key
 from agents.outcome import LogRecord, Outcome
 from agents.policy import Policy
 from agents.record import RecordLayout
-from agents.rejection import Rejection
+from agents.rejection import WRONG_PARTITION, Rejection
 from agents.stretch import Stretch
 from models.stay_model import StayModel
 
@@ -62,8 +62,7 @@ class Core:
             elif self._belongs(partition, decoded.patient_id.encode()):
                 entries.append((i, decoded))
             else:
-                detail = "the key's murmur2 partition is another: set the producer's partitioner to murmur2"
-                outcome.rejected.append((i, Rejection("wrong_partition", detail)))
+                outcome.rejected.append((i, WRONG_PARTITION))
         for place, some in groupby(entries, key=lambda pair: in_force.place_at(records[pair[0]].offset)):
             policy = in_force.policy(place) or self.policy
             self._stretch(partition, records, outcome, policy, list(some), stored)

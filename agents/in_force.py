@@ -44,7 +44,7 @@ def settings_record(settings: Settings) -> Outgoing:
     headers = cloudevents.headers(
         event_id=f"{settings.policy.digest}:{settings.model.digest}:{settings.time}",
         event_type=SETTINGS_TYPE,
-        source="/sepsis-monitor",
+        source=cloudevents.SOURCE,
         time=settings.time,
         subject=settings.policy.name,
     )

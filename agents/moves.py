@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from agents.messages import Command
 from agents.policy import Policy
 
-__all__ = ["BLIND", "LOST", "OPEN", "PRIORITIES", "SEPSIS", "Moved", "Moves", "Phase", "Seen", "Transition"]
+__all__ = ["BLIND", "HIGH", "LOST", "OPEN", "PRIORITIES", "SEPSIS", "Moved", "Moves", "Phase", "Seen", "Transition"]
 
 SEPSIS, LOST, BLIND = range(3)  # the numbers of episodes.KINDS
 PRIORITIES: Final = ("low", "medium", "high")
-_HIGH = PRIORITIES.index("high")
+HIGH = PRIORITIES.index("high")
 Transition = Literal[
     "raised", "updated", "escalated", "acknowledged", "snoozed", "marked", "resolved", "expired", "rejected"
 ]

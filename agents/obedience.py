@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from agents import episodes
@@ -12,7 +11,7 @@ from agents.control import CommandSaid
 from agents.messages import Command
 from agents.moves import OPEN, SEPSIS, Phase
 from agents.policy import Policy, milliseconds
-from agents.record import fingerprint
+from agents.record import holds_id, note_id
 
 __all__ = ["given_now", "kind_of", "refusal", "remember", "repeats"]
 
@@ -21,13 +20,12 @@ _NOW_MS = 5 * 60_000  # a command that came later than this speaks of event time
 
 def repeats(rows: NDArray[Any], row: int, said: CommandSaid) -> bool:
     """Tell whether the patient's log has had this command before, by its id."""
-    return bool((rows["commands"][row] == np.uint64(fingerprint(said.command.command_id))).any())
+    return holds_id(rows, row, "commands", said.command.command_id)
 
 
 def remember(rows: NDArray[Any], row: int, said: CommandSaid) -> None:
     """Note the command, so that it counts once."""
-    rows["commands"][row, 1:] = rows["commands"][row, :-1].copy()
-    rows["commands"][row, 0] = fingerprint(said.command.command_id)
+    note_id(rows, row, "commands", said.command.command_id)
     rows["commands_offset"][row] = max(int(rows["commands_offset"][row]), said.source_offset)
 
 

@@ -30,7 +30,6 @@ __all__ = [
 LARGEST_REJECTED_BYTES = 8 * 1024 * 1024  # below the topic's own limit, with room for the headers that are added
 _LARGEST_STUB_KEY_BYTES = 1024
 
-_SOURCE = "/sepsis-monitor"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,7 +63,7 @@ def _alert_record(alert: AlertEvent) -> Outgoing:
     headers = cloudevents.headers(
         event_id=alert.event_id,
         event_type=ALERT_TYPE.format(transition=alert.transition),
-        source=_SOURCE,
+        source=cloudevents.SOURCE,
         time=alert.occurred_at,
         subject=alert.patient_id,
     )
@@ -80,7 +79,7 @@ def score_records(scores: Sequence[RiskScore]) -> list[Outgoing]:
             cloudevents.headers(
                 event_id=_score_id(score),
                 event_type=SCORE_TYPE,
-                source=_SOURCE,
+                source=cloudevents.SOURCE,
                 time=score.time,
                 subject=score.patient_id,
             ),

@@ -36,8 +36,9 @@ __all__ = [
     "RecordLayout",
     "Rows",
     "UnknownSchemaError",
-    "fingerprint",
     "heads",
+    "holds_id",
+    "note_id",
     "sealed",
     "source_offset",
     "unsealed",
@@ -98,9 +99,20 @@ def _with_checksum(record: bytes) -> bytes:
     return record[:4] + struct.pack("<I", _checksum(record)) + record[_CHECKED_FROM:]
 
 
-def fingerprint(name: str) -> int:
+def _fingerprint_of(name: str) -> int:
     """Return what the record keeps of an event's id: 64 bits."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def holds_id(rows: Rows, row: int, ids: str, name: str) -> bool:
+    """Tell whether an event's id is among the latest ones that the row keeps in its field `ids`."""
+    return bool((rows[ids][row] == np.uint64(_fingerprint_of(name))).any())
+
+
+def note_id(rows: Rows, row: int, ids: str, name: str) -> None:
+    """Keep an event's id in the row's field `ids`, newest first, in place of the oldest."""
+    rows[ids][row, 1:] = rows[ids][row, :-1].copy()
+    rows[ids][row, 0] = _fingerprint_of(name)
 
 
 def heads(records: Sequence[bytes]) -> Rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["REASONS", "Rejection"]
+__all__ = ["REASONS", "WRONG_PARTITION", "Rejection"]
 
 REASONS: Final[dict[str, str]] = {
     "value_missing": "the record has no value",
@@ -47,3 +47,8 @@ class Rejection:
 
     reason: str
     detail: str
+
+
+WRONG_PARTITION: Final = Rejection(
+    "wrong_partition", "the key's murmur2 partition is another: set the producer's partitioner to murmur2"
+)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agents import open_step
 from agents.decoding import StayChange
-from agents.record import fingerprint
+from agents.record import holds_id, note_id
 from models.stay_model import StayModel
 
 __all__ = ["apply_details", "end", "names_another", "objection", "remember", "repeats", "start", "start_of"]
@@ -97,16 +97,15 @@ def names_another(rows: NDArray[Any], row: int, change: StayChange) -> bool:
 
 def repeats(rows: NDArray[Any], row: int, change: StayChange) -> bool:
     """Tell whether the patient's log has had this event before: by its id, or by its place in the admissions topic."""
-    fingerprint = _fingerprint(change)
-    return fingerprint is not None and bool((rows["seen"][row] == fingerprint).any())
+    name = _id_of(change)
+    return name is not None and holds_id(rows, row, "seen", name)
 
 
 def remember(rows: NDArray[Any], row: int, change: StayChange) -> None:
     """Note the event, so that it counts once."""
-    fingerprint = _fingerprint(change)
-    if fingerprint is not None:
-        rows["seen"][row, 1:] = rows["seen"][row, :-1].copy()
-        rows["seen"][row, 0] = fingerprint
+    name = _id_of(change)
+    if name is not None:
+        note_id(rows, row, "seen", name)
     rows["admissions_offset"][row] = max(int(rows["admissions_offset"][row]), change.source_offset)
 
 
@@ -137,11 +136,10 @@ def start_of(change: StayChange) -> int:
     return change.time_ms if change.admitted_ms is None else change.admitted_ms
 
 
-def _fingerprint(change: StayChange) -> int | None:
-    name = change.admission.event_id
-    if name is None and change.source_offset >= 0:
-        name = f"@{change.source_offset}"
-    return None if name is None else fingerprint(name)
+def _id_of(change: StayChange) -> str | None:
+    if change.admission.event_id is None and change.source_offset >= 0:
+        return f"@{change.source_offset}"
+    return change.admission.event_id
 
 
 def end(rows: NDArray[Any], row: int) -> None:

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafka.partitioner.default import murmur2
-
 from agents.canary import CANARY_PREFIX
 from agents.outputs import utc
 from agents.topics import Topics
+from agents.worker_config import partition_of
 from monitor.follow import POLL_MS, Tail
 
 __all__ = ["Canaries", "Round", "canary_of"]
@@ -39,7 +38,7 @@ _ILL = {
 def canary_of(partition: int, partitions: int) -> str:
     """Return the id of the canary that lives in a partition: the first one whose murmur2 leads there."""
     names = (f"{CANARY_PREFIX}{number}" for number in itertools.count())
-    return next(name for name in names if (murmur2(name.encode()) & 0x7FFFFFFF) % partitions == partition)
+    return next(name for name in names if partition_of(name.encode(), partitions) == partition)
 
 
 @dataclass
