@@ -17,12 +17,14 @@ All arithmetic is elementwise in a fixed order: a stay's result does not depend 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import NEVER, Scaling, of_hundredths
+from models.features import EMPTY, NEVER, Scaling, of_hundredths
 from models.manifest import Assessable, Doubt, Tail
+from models.order import middles, sort_first_axis
 from models.vital_signs import (
     DIASTOLIC_BP,
     HEART_RATE,
@@ -45,6 +47,7 @@ __all__ = [
     "UNLIKE",
     "DoubtRule",
     "Doubts",
+    "Known",
     "Measures",
     "Strangeness",
     "measure",
@@ -98,43 +101,60 @@ class Measures:
     terms: F32  # (N, len(TERMS))
 
 
-def measure(
-    state: NDArray[np.void], step: NDArray[np.int32], age_years: F32, scaling: Scaling, within_hours: int
-) -> Measures:
-    """Return the measures of N stays from their states after `step`; of vital signs that are older, nothing."""
-    last_step = np.ascontiguousarray(state["last_step"])
+@dataclass(frozen=True)
+class Known:
+    """What is known of N stays after a step: parts of their states, and the age at admission."""
+
+    window: NDArray[np.int16]  # (N, 12 or more, 7) hundredths of the unit by hours ago
+    last_step: NDArray[np.int32]  # (N, 7)
+    step: NDArray[np.int32]  # (N)
+    age_years: F32  # (N) NaN where not known
+
+    @classmethod
+    def of(cls, state: NDArray[np.void], step: NDArray[np.int32], age_years: F32) -> Known:
+        """Return it from states (N) after `step` (N)."""
+        return cls(state["window"], np.ascontiguousarray(state["last_step"]), step, age_years)
+
+
+def measure(known: Known, scaling: Scaling, within_hours: int) -> Measures:
+    """Return the measures of N stays; of vital signs that are older, nothing."""
+    window, last_step, step = known.window, known.last_step, known.step
     fresh = (last_step > NEVER) & (step[:, None] - last_step <= within_hours)
     nan = np.float32(np.nan)
-    window = of_hundredths(np.ascontiguousarray(state["window"][:, :_LONG_HOURS]))  # (N, 12, 7) by hours ago
-    seen = ~np.isnan(window)
-    medians = np.where(fresh, _median(window, seen, _LEAST_LONG), nan)
+    hours = np.array(window[:, :_LONG_HOURS].transpose(1, 0, 2), order="C")  # (12, N, 7) by hours ago
+    medians = np.where(fresh, _median(hours, _LEAST_LONG), nan)
     systolic, diastolic, mean = (medians[:, sign] for sign in (SYSTOLIC_BP, DIASTOLIC_BP, MEAN_ARTERIAL_PRESSURE))
-    terms = np.empty((len(state), len(TERMS)), dtype=np.float32)
-    short = _median(window[:, :_SHORT_HOURS], seen[:, :_SHORT_HOURS], _LEAST_SHORT)
-    terms[:, :N_VITAL_SIGNS] = scaling.z(short)
-    terms[:, N_VITAL_SIGNS:_PAIRED_TERMS] = np.where(fresh, _unchanged(window, seen), nan)
+    terms = np.empty((len(window), len(TERMS)), dtype=np.float32)
+    terms[:, :N_VITAL_SIGNS] = scaling.z(_median(hours[:_SHORT_HOURS], _LEAST_SHORT))
+    terms[:, N_VITAL_SIGNS:_PAIRED_TERMS] = np.where(fresh, _unchanged(hours), nan)
     terms[:, _AGREEMENT] = mean - (systolic + diastolic + diastolic) / np.float32(3)
     terms[:, _PULSE] = systolic - diastolic
-    terms[:, _AGE] = age_years
+    terms[:, _AGE] = known.age_years
     return Measures(scaling.z(medians), terms)
 
 
-def _median(window: F32, seen: NDArray[np.bool_], least: int) -> F32:
-    """Return the median (N, 7) of the hours (N, hours, 7) with a value; NaN where fewer than `least`."""
-    ordered = np.sort(window, axis=1)  # NaN comes last
-    count = np.add.reduce(seen, axis=1, dtype=np.int8)
-    last = np.maximum(count - 1, 0).astype(np.intp)
-    middle = np.stack([last // 2, (last + 1) // 2], axis=1)  # (N, 2, 7) the same place twice where the count is odd
-    low, high = np.take_along_axis(ordered, middle, axis=1).transpose(1, 0, 2)
-    median = (low + high) * np.float32(0.5)
+def _median(hours: NDArray[np.int16], least: int) -> F32:
+    """Return the median (N, 7) of the hours (K, N, 7) with a value; NaN where fewer than `least`."""
+    ordered = hours.copy()
+    sort_first_axis(ordered)
+    empty = np.add.reduce(ordered == EMPTY, axis=0, dtype=np.int8)  # they come first
+    count = len(hours) - empty.astype(np.intp)
+    low, high = middles(ordered, len(hours) - count, count)
+    median = (of_hundredths(low) + of_hundredths(high)) * np.float32(0.5)
     return np.where(count >= least, median, np.float32(np.nan))
 
 
-def _unchanged(window: F32, seen: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """Return how many of the latest measurements are the same (N, 7)."""
-    latest = np.take_along_axis(window, seen.argmax(axis=1)[:, None, :], axis=1)
-    unbroken = np.logical_and.accumulate(~seen | (window == latest), axis=1)
-    counts: NDArray[np.int8] = np.add.reduce(unbroken & seen, axis=1, dtype=np.int8)
+def _unchanged(hours: NDArray[np.int16]) -> NDArray[np.int8]:
+    """Return how many of the latest measurements (K, N, 7, latest first) are the same (N, 7)."""
+    counts = np.zeros(hours.shape[1:], dtype=np.int8)
+    latest = np.full(hours.shape[1:], EMPTY)
+    unbroken = np.ones(hours.shape[1:], dtype=np.bool_)
+    for hour in hours:
+        seen = hour != EMPTY
+        latest = np.where(latest == EMPTY, hour, latest)
+        same = hour == latest
+        unbroken &= same | ~seen
+        counts += unbroken & seen
     return counts
 
 
@@ -192,11 +212,13 @@ class _Tails:
         self._anchor = np.zeros((len(tails), most + 1))
         self._excess = np.zeros((len(tails), most + 1))
         self._slope = np.zeros((len(tails), most + 1))
+        self._usual = np.full((2, len(tails)), [[np.inf], [-np.inf]])  # between these a value is no surprise
         for term, tail in enumerate(tails):
             values, excess = np.array(tail.values), np.array(tail.excess)
             size = len(values)
             if not size:
                 continue
+            self._usual[:, term] = _usual(values, excess)
             self._values[term, :size] = values
             self._anchor[term, : size + 1] = values[[0, *range(size)]]
             self._excess[term, : size + 1] = excess[[0, *range(size)]]
@@ -204,14 +226,25 @@ class _Tails:
                 slope = np.diff(excess) / np.diff(values)
                 outward = [min(slope[0], 0.0), *slope, max(slope[-1], 0.0)]
                 self._slope[term, : size + 1] = outward
-        self._term = np.arange(len(tails))
 
     def excess(self, terms: F64) -> F64:
         """Return the excess surprise (N, terms) in nats; 0 where a term is not known."""
-        piece = (terms[:, :, None] >= self._values).sum(axis=2)
-        at = (self._term, piece)
-        found = self._excess[at] + self._slope[at] * (terms - self._anchor[at])
-        return np.where(np.isnan(terms), 0.0, np.maximum(found, 0.0))
+        found = np.zeros_like(terms)
+        stay, term = np.nonzero((terms < self._usual[0]) | (terms > self._usual[1]))
+        values = terms[stay, term]
+        at = (term, (values[:, None] >= self._values[term]).sum(axis=1))
+        found[stay, term] = np.maximum(self._excess[at] + self._slope[at] * (values - self._anchor[at]), 0.0)
+        return found
+
+
+def _usual(values: F64, excess: F64) -> tuple[float, float]:
+    """Return the bounds of the widest unbroken part of a tail's values without any excess; inf, -inf for none."""
+    best = (np.inf, -np.inf)
+    for nothing, places in groupby(range(len(values)), key=lambda at: bool(excess[at] <= 0)):
+        part = values[list(places)]
+        if nothing and part[-1] - part[0] > best[1] - best[0]:
+            best = (float(part[0]), float(part[-1]))
+    return best
 
 
 class DoubtRule:
@@ -226,11 +259,11 @@ class DoubtRule:
         settling = (*_DEFAULT_SETTLING, MEAN_ARTERIAL_PRESSURE)
         self._settling = np.array(settling if fitted is None else [NAMES.index(name) for name in fitted.settling])
 
-    def of(self, state: NDArray[np.void], step: NDArray[np.int32], age_years: F32) -> Doubts:
-        """Return the doubts (N) about states after `step` (N); `age_years` (N) is NaN where not known."""
-        last_step = np.ascontiguousarray(state["last_step"])
+    def of(self, stays: Known) -> Doubts:
+        """Return the doubts (N) about stays."""
+        last_step = stays.last_step
         known = last_step > NEVER
-        fresh = known & (step[:, None] - last_step <= self._enough.within_hours)
+        fresh = known & (stays.step[:, None] - last_step <= self._enough.within_hours)
         enough = fresh.sum(axis=1) >= self._enough.vital_signs
         few = known.sum(axis=1) < self._enough.vital_signs
         reason = np.where(enough, NONE, np.where(few, TOO_FEW, TOO_OLD)).astype(np.uint8)
@@ -239,19 +272,18 @@ class DoubtRule:
         sign = np.where(enough, NO_SIGN, self._settling[wanted[:, self._settling].argmax(axis=1)]).astype(np.int8)
         if self._strangeness is None or self._limit is None or not enough.any():
             return Doubts(reason, sign)
-        score, strange = self._strangeness.of(self.measures(state, step, age_years))
+        score, strange = self._strangeness.of(self._measures(stays))
         unlike = enough & (score > self._limit)
         return Doubts(np.where(unlike, np.uint8(UNLIKE), reason), np.where(unlike, strange, sign))
 
-    def strangeness(self, state: NDArray[np.void], step: NDArray[np.int32], age_years: F32) -> F64:
+    def strangeness(self, stays: Known) -> F64:
         """Return the score (N) that the limit is for; nothing (0) where there are no fitted parameters."""
         if self._strangeness is None:
             return np.zeros(0)
-        return self._strangeness.of(self.measures(state, step, age_years))[0]
+        return self._strangeness.of(self._measures(stays))[0]
 
-    def measures(self, state: NDArray[np.void], step: NDArray[np.int32], age_years: F32) -> Measures:
-        """Return what the strangeness is made of."""
-        return measure(state, step, age_years, self._scaling, self._enough.within_hours)
+    def _measures(self, stays: Known) -> Measures:
+        return measure(stays, self._scaling, self._enough.within_hours)
 
 
 def problem_of(fitted: Doubt) -> str | None:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cohort import Cohort
-from models.doubt import TERMS, Measures, Strangeness, measure
-from models.features import NEVER, STATE_FIELDS, FeatureState
+from models.doubt import TERMS, Known, Measures, Strangeness, measure
+from models.features import NEVER, FeatureState
 from models.manifest import Doubt, Tail
 from models.scoring import score_cohort
 from models.stay_model import StayModel
@@ -48,7 +48,7 @@ class Hours:
 
 def hours_of(model: StayModel, cohort: Cohort) -> Hours:
     """Return the measures of every row of a cohort, from the state that the bedside code keeps."""
-    rule, records = model.manifest.assessable, np.dtype(list(STATE_FIELDS))
+    rule = model.manifest.assessable
     medians = np.full((cohort.n_rows, N_VITAL_SIGNS), np.nan, dtype=np.float32)
     terms = np.full((cohort.n_rows, len(TERMS)), np.nan, dtype=np.float32)
     enough = np.zeros(cohort.n_rows, dtype=np.bool_)
@@ -57,10 +57,9 @@ def hours_of(model: StayModel, cohort: Cohort) -> Hours:
         for hour in hours:
             features = features.first(len(hour.rows))
             features.advance(hour.inputs, model.scaling)
-            state = np.empty(len(hour.rows), dtype=records)
-            features.write(state)
             step = hour.inputs.step
-            found = measure(state, step, hour.inputs.age_years, model.scaling, rule.within_hours)
+            known = Known(features.window, features.last_step, step, hour.inputs.age_years)
+            found = measure(known, model.scaling, rule.within_hours)
             fresh = (features.last_step > NEVER) & (step[:, None] - features.last_step <= rule.within_hours)
             recorded = hour.rows >= 0
             rows = hour.rows[recorded]

@@ -20,6 +20,7 @@ from models.vital_signs import DIASTOLIC_BP, HEART_RATE, N_VITAL_SIGNS, NAMES, S
 
 __all__ = [
     "CLOCK_NAMES",
+    "EMPTY",
     "FEATURE_NAMES",
     "INPUT_BOUND",
     "INPUT_GRID",
@@ -48,7 +49,7 @@ _EWM_HOURS = (4.0, 16.0)  # time constants of the weighted mean and deviation
 _RATE_HOURS = 8.0
 _OLDEST_HOURS = 200  # a late measurement older than this weighs as one of this age: next to nothing
 _Z_GRID = np.float32(2.0**15)  # z is a multiple of 2^-15: eight of them, times up to 7 hours, add up exactly
-_EMPTY = np.int16(-(2**15))  # hundredths of a value that was not measured: less than any that was
+EMPTY = np.int16(-(2**15))  # hundredths of a value that was not measured: less than any that was
 _MOST = np.int16(2**15 - 1)
 _NEGLIGIBLE = np.float32(1e-30)  # weights below are set to 0: no denormal numbers, whose handling CPUs can switch
 
@@ -110,7 +111,7 @@ STATE_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("mean", "<f4", (N_VITAL_SIGNS,)),
     ("rate", "<f4", (N_VITAL_SIGNS,)),
     ("rate_weight", "<f4", ()),
-    ("window", "<i2", (_WINDOW_HOURS + PAST_HOURS, N_VITAL_SIGNS)),  # hundredths of the unit by hours ago, or _EMPTY
+    ("window", "<i2", (_WINDOW_HOURS + PAST_HOURS, N_VITAL_SIGNS)),  # hundredths of the unit by hours ago, or EMPTY
     ("shock_weight", "<f4", ()),
     ("shock_mean", "<f4", ()),
 )
@@ -155,12 +156,14 @@ class FeatureState:
         arrays: dict[str, Any] = {name: np.zeros((n, *shape), dtype=kind) for name, kind, shape in STATE_FIELDS}
         arrays["last_value"][...] = np.nan
         arrays["last_step"][...] = NEVER
-        arrays["window"][...] = _EMPTY
+        arrays["window"][...] = EMPTY
         return cls(**arrays)
 
     @classmethod
-    def read(cls, records: NDArray[np.void]) -> FeatureState:
-        """Return a working copy of the fields of a structured array (N)."""
+    def read(cls, records: NDArray[np.void], index: NDArray[np.intp] | None = None) -> FeatureState:
+        """Return a working copy of the fields of a structured array (N), or of those of its rows at `index`."""
+        if index is not None:
+            return cls(**{name: records[name][index] for name, _, _ in STATE_FIELDS})
         return cls(**{name: np.array(records[name], order="C") for name, _, _ in STATE_FIELDS})
 
     def first(self, n: int) -> FeatureState:
@@ -194,7 +197,7 @@ class FeatureState:
         self.shock_weight *= _RATE_DECAY
         self.shock_weight[self.shock_weight < _NEGLIGIBLE] = 0
         self.window[:, 1:] = self.window[:, :-1].copy()
-        self.window[:, 0] = _EMPTY
+        self.window[:, 0] = EMPTY
 
     def _measure(
         self,
@@ -283,16 +286,16 @@ def _grid(x: F32) -> F32:
 
 
 def _hundredths(values: F32) -> I16:
-    """Return plausible values (N, 7) in hundredths of their unit; NaN becomes _EMPTY."""
+    """Return plausible values (N, 7) in hundredths of their unit; NaN becomes EMPTY."""
     known = ~np.isnan(values)
     whole = np.clip(np.rint(np.where(known, values, np.float32(0)) * np.float32(100)), -_MOST, _MOST)
-    hundredths: I16 = np.where(known, whole.astype(np.int16), _EMPTY)
+    hundredths: I16 = np.where(known, whole.astype(np.int16), EMPTY)
     return hundredths
 
 
 def of_hundredths(hundredths: I16) -> F32:
     """Return values of any shape in their unit, NaN where not measured."""
-    values: F32 = np.where(hundredths == _EMPTY, np.float32(np.nan), hundredths.astype(np.float32) / np.float32(100))
+    values: F32 = np.where(hundredths == EMPTY, np.float32(np.nan), hundredths.astype(np.float32) / np.float32(100))
     return values
 
 
@@ -300,25 +303,31 @@ def _window(window: I16, scaling: Scaling) -> tuple[F32, F32, F32]:
     """Return the lowest and highest z of 12 hours and the least-squares slope of 8 (N, 7); 0 without measurements.
 
     The sums are over multiples of 2^-15 and small whole numbers: exact, in whatever order they are added. That z rises
-    with the value saves computing it twelve times.
+    with the value saves computing it twelve times. Hours come first in what is summed: adding whole planes is quick.
     """
-    hours, recent = window[:, :_WINDOW_HOURS], window[:, :_SLOPE_HOURS]
-    highest = hours.max(axis=1)
-    lowest = np.where(highest == _EMPTY, _EMPTY, np.where(hours == _EMPTY, _MOST, hours).min(axis=1))
-    chosen = np.concatenate([lowest[:, None], highest[:, None], recent], axis=1)
-    z = scaling.z(of_hundredths(chosen))
-    z[chosen == _EMPTY] = 0
-    slope = _slope(z[:, 2:], (recent != _EMPTY).astype(np.float32))
-    return z[:, 0], z[:, 1], slope * np.float32(_SLOPE_HOURS)
+    hours = np.array(window[:, :_WINDOW_HOURS].transpose(1, 0, 2), order="C")  # (12, N, 7)
+    chosen = np.empty((2 + _SLOPE_HOURS, *hours.shape[1:]), dtype=np.int16)
+    np.maximum.reduce(hours, axis=0, out=chosen[1])
+    chosen[2:] = hours[:_SLOPE_HOURS]
+    hours[hours == EMPTY] = _MOST
+    np.minimum.reduce(hours, axis=0, out=chosen[0])
+    chosen[0][chosen[1] == EMPTY] = EMPTY
+    empty = chosen == EMPTY
+    z = scaling.z(chosen.astype(np.float32) / np.float32(100))
+    z[empty] = 0
+    slope = _slope(z[2:], (~empty[2:]).astype(np.float32))
+    return z[0], z[1], slope * np.float32(_SLOPE_HOURS)
 
 
 def _slope(z: F32, seen: F32) -> F32:
-    """Return the least-squares slope an hour (N, 7) of z (N, 8, 7) where `seen` is 1; 0 with fewer than two."""
-    count = np.einsum("nkv->nv", seen)
-    hours = np.einsum("nkv,k->nv", seen, _HOURS_AGO)
-    squares = np.einsum("nkv,k->nv", seen, _HOURS_AGO * _HOURS_AGO)
-    total = np.einsum("nkv->nv", z)
-    product = np.einsum("nkv,k->nv", z, _HOURS_AGO)
+    """Return the least-squares slope an hour (N, 7) of z (8, N, 7) where `seen` is 1; 0 with fewer than two."""
+    count, hours, squares, total, product = (np.zeros(z.shape[1:], dtype=np.float32) for _ in range(5))
+    for ago, there, value in zip(_HOURS_AGO, seen, z, strict=True):
+        count += there
+        hours += there * ago
+        squares += there * (ago * ago)
+        total += value
+        product += value * ago
     spread = count * squares - hours * hours
     slope: F32 = np.divide(
         count * product - hours * total, spread, out=np.zeros_like(total), where=count >= _SLOPE_POINTS

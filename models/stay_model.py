@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models import past
 from models.attribution import IntegratedGradients
-from models.doubt import DoubtRule, Doubts
+from models.doubt import DoubtRule, Doubts, Known
 from models.features import NEVER, PAST_HOURS, STATE_FIELDS, FeatureState, Scaling, clock_features
 from models.lstm import Lstm, Weights
 from models.manifest import Manifest
@@ -47,13 +47,19 @@ class StayModel:
         self.state_dtype = np.dtype(
             [("h", "<f4", hidden), ("c", "<f4", hidden), *STATE_FIELDS, ("past", past.past_dtype(weights.hidden))]
         )
+        self._nothing = self._new_state()[0]
+        doubt = self.doubt(self.initial(1), np.zeros(1, dtype=np.int32), np.full(1, np.nan, dtype=np.float32))
+        self.doubt_of_nothing = (int(doubt.reason[0]), int(doubt.sign[0]))  # before anything was measured
+
+    def _new_state(self) -> NDArray[np.void]:
+        state = np.zeros(1, dtype=self.state_dtype)
+        FeatureState.initial(1).write(state)
+        state["past"] = past.initial(1, self.weights.hidden)
+        return state
 
     def initial(self, n: int) -> NDArray[np.void]:
         """Return the state (n) of stays of which nothing is known."""
-        state = np.zeros(n, dtype=self.state_dtype)
-        FeatureState.initial(n).write(state)
-        state["past"] = past.initial(n, self.weights.hidden)
-        return state
+        return np.full(n, self._nothing)
 
     def advance(
         self, state: NDArray[np.void], inputs: StepInput, *, keep_past: bool = True
@@ -81,6 +87,19 @@ class StayModel:
         if keep_past:
             self._advance_past(after["past"], features, inputs)
         return after, self._lstm.logit(new_h) + self.hour_log_odds(inputs.step)
+
+    def look(
+        self, state: NDArray[np.void], index: NDArray[np.intp], inputs: StepInput
+    ) -> tuple[NDArray[np.float64], Doubts]:
+        """Return logit and doubts (N) that `advance` would come to from the states at `index` (N), and keep nothing.
+
+        An index may stand there several times: what if its open step were this, or that.
+        """
+        features = FeatureState.read(state, index)
+        x = self.network_row(features, inputs)
+        h, _ = self._lstm.step(x, state["h"][index], state["c"][index])
+        doubts = self._doubt.of(Known(features.window, features.last_step, inputs.step, inputs.age_years))
+        return self._lstm.logit(h) + self.hour_log_odds(inputs.step), doubts
 
     def network_row(self, features: FeatureState, inputs: StepInput) -> NDArray[np.float32]:
         """Move `features` on by the step and return what the network is shown of it (N, F)."""
@@ -130,7 +149,7 @@ class StayModel:
 
         `state` is what `advance` returned for the step; `age_years` (N) is NaN where not known.
         """
-        return self._doubt.of(state, step, age_years)
+        return self._doubt.of(Known.of(state, step, age_years))
 
     def assessable(
         self, state: NDArray[np.void], step: NDArray[np.int32], age_years: NDArray[np.float32]
@@ -142,4 +161,4 @@ class StayModel:
         self, state: NDArray[np.void], step: NDArray[np.int32], age_years: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """Return how unlike the training stays what is known is, in nats (N); empty where the artefact cannot tell."""
-        return self._doubt.strangeness(state, step, age_years)
+        return self._doubt.strangeness(Known.of(state, step, age_years))

@@ -71,6 +71,19 @@ def test_a_result_does_not_depend_on_the_batch(seed: int, size: int, steps: int,
     assert state.tobytes() == whole_state[rows].tobytes()
 
 
+def test_a_look_says_what_the_step_would_come_to(model: StayModel) -> None:
+    rng = np.random.default_rng(8)
+    state, _ = run(model, [made_up_input(rng, 700, step) for step in range(3)])
+    before, index = state.tobytes(), rng.integers(0, 700, 1_100)  # some of them several times
+    inputs = made_up_input(rng, 1_100, 3)
+    logit, doubt = model.look(state, index, inputs)
+    after, expected = model.advance(state[index], inputs)
+    said = model.doubt(after, inputs.step, inputs.age_years)
+    assert logit.tobytes() == expected.tobytes()
+    assert (doubt.reason.tobytes(), doubt.sign.tobytes()) == (said.reason.tobytes(), said.sign.tobytes())
+    assert state.tobytes() == before
+
+
 def test_only_a_model_with_the_clock_sees_it() -> None:
     early, late_on = measured(2, heart_rate=80.0), measured(50, heart_rate=80.0)
     assert run(MODEL, [early])[1] == run(MODEL, [late_on])[1]
