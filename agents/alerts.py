@@ -53,6 +53,17 @@ class Alerts(Moves):
         rows["arrived_ms"][index] = arrived
         rows["live"][index] = arrived - time_ms <= milliseconds(minutes=self.policy.monitoring_lost_minutes)
 
+    def calm(self, index: _Index, risk: NDArray[np.float64], assessable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell at which observations (N) of these rows nothing can move: no alert is open or on its way, none begins.
+
+        It holds where every one of a row's observations is calm, whatever their order.
+        """
+        rows, policy = self.rows, self.policy
+        astir = np.asarray((rows["phase"] > 0) | (rows["on"] > 0) | (rows["turning_ms"] > 0))
+        rest = np.asarray(~astir.any(axis=1))
+        meaningful = assessable | (policy.cannot_assess_minutes <= 0)
+        return np.asarray(rest[index] & meaningful & (risk < policy.raise_threshold), dtype=np.bool_)
+
     def observe(
         self,
         index: _Index,

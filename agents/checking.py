@@ -19,6 +19,7 @@ from agents.rejection import Rejection
 
 __all__ = [
     "PATIENT_ID",
+    "YEAR_2000_MS",
     "Headers",
     "Limits",
     "Refused",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 PATIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_YEAR_2000_MS = 946_684_800_000
+YEAR_2000_MS = 946_684_800_000
 _TYPE_VERSION = re.compile(r"(.+)\.v([0-9]{1,9})")
 _LONGEST_TYPE = 200
 _T = TypeVar("_T")
@@ -144,7 +145,7 @@ def check_time(text: str, name: str, timestamp_ms: int, limits: Limits) -> int:
     time_ms = parse_time_ms(text)
     if time_ms is None:
         raise Refused(Rejection("time_invalid", f"{name} is not RFC 3339 with an offset, as 2026-11-22T10:00:07Z"))
-    if time_ms < _YEAR_2000_MS:
+    if time_ms < YEAR_2000_MS:
         raise Refused(Rejection("time_implausible", f"{name} lies before the year 2000"))
     if time_ms > timestamp_ms + limits.ahead_seconds * 1000:
         ahead = f"more than {limits.ahead_seconds:g} s after the record's own timestamp"

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from agents.control import SettingsSaid
-from agents.decoding import Entry, Limits, decode_log_record
+from agents.columns import Columns, decode_chunk
+from agents.decoding import Limits
 from agents.in_force import InForce, settings_key
 from agents.outcome import LogRecord, Outcome
 from agents.policy import Policy
 from agents.record import RecordLayout
-from agents.rejection import WRONG_PARTITION, Rejection
+from agents.rejection import WRONG_PARTITION
 from agents.stretch import Stretch
 from models.stay_model import StayModel
 
@@ -52,28 +52,35 @@ class Core:
         """
         outcome = Outcome()
         in_force = InForce.load(stored(settings_key(partition)))
-        entries: list[tuple[int, Entry]] = []
-        for i, record in enumerate(records):
-            decoded = decode_log_record(record.key, record.value, record.headers, record.timestamp, self.limits)
-            if isinstance(decoded, Rejection):
-                outcome.rejected.append((i, decoded))
-            elif isinstance(decoded, SettingsSaid):
-                in_force.take(record.offset, decoded.settings)
-            elif self._belongs(partition, decoded.patient_id.encode()):
-                entries.append((i, decoded))
-            else:
-                outcome.rejected.append((i, WRONG_PARTITION))
-        for place, some in groupby(entries, key=lambda pair: in_force.place_at(records[pair[0]].offset)):
+        columns = decode_chunk(records, self.limits)
+        outcome.rejected += columns.rejected
+        for i, said in columns.settings:
+            in_force.take(records[i].offset, said.settings)
+        columns = self._here(partition, columns, outcome)
+        places = in_force.places_at([records[i].offset for i in columns.place])
+        begin = 0
+        for place, some in groupby(places):
+            end = begin + len(list(some))
             policy = in_force.policy(place) or self.policy
-            self._stretch(partition, records, outcome, policy, list(some), stored)
+            self._stretch(partition, records, outcome, policy, columns.part(begin, end), stored)
+            begin = end
         if in_force.moved:
             outcome.states[settings_key(partition)] = in_force.dump()
         outcome.rejected.sort(key=lambda pair: pair[0])
         outcome.alerts.sort(key=lambda pair: pair[0])
         return outcome
 
-    def _belongs(self, partition: int, key: bytes) -> bool:
-        return self._right_partition is None or self._right_partition(key) == partition
+    def _here(self, partition: int, columns: Columns, outcome: Outcome) -> Columns:
+        """Return the entries whose patients belong in the partition; the others are refused."""
+        right = self._right_partition
+        if right is None:
+            return columns
+        elsewhere = {key for key in set(columns.key) if right(key) != partition}
+        if not elsewhere:
+            return columns
+        wrong = [at for at, key in enumerate(columns.key) if key in elsewhere]
+        outcome.rejected += [(columns.place[at], WRONG_PARTITION) for at in wrong]
+        return columns.without(wrong)
 
     def _stretch(  # noqa: PLR0917 (one chunk's part under one policy)
         self,
@@ -81,16 +88,13 @@ class Core:
         records: Sequence[LogRecord],
         outcome: Outcome,
         policy: Policy,
-        entries: Sequence[tuple[int, Entry]],
+        columns: Columns,
         stored: Callable[[bytes], bytes | None],
     ) -> None:
-        known: dict[bytes, bytes | None] = {}
-        for _, entry in entries:
-            key = entry.patient_id.encode()
-            if key not in known:
-                known[key] = outcome.states[key] if key in outcome.states else stored(key)
+        states = outcome.states
+        known = {key: states[key] if key in states else stored(key) for key in dict.fromkeys(columns.key)}
         stretch = Stretch(
             model=self.model, policy=policy, limits=self.limits, layout=self.layout, partition=partition,
             records=records, outcome=outcome, explains=self._explains,
         )  # fmt: skip
-        stretch.run(entries, known)
+        stretch.run(columns, known)

@@ -45,6 +45,8 @@ from models.vital_signs import NAMES, VITAL_SIGNS, contradictory
 
 __all__ = [
     "LONGEST_WAIT_MS",
+    "OBSERVATION_KIND",
+    "STRING_FIELDS",
     "Entry",
     "Headers",
     "Limits",
@@ -60,7 +62,7 @@ __all__ = [
 _OLDEST_YEARS = 130
 LONGEST_WAIT_MS = 60 * 24 * 3_600_000  # from a stay's start to its first observation: bounds the steps one event closes
 _LABEL_BYTES = 64  # what the state record keeps of a stay id, a unit or a bed
-_STRING_FIELDS = 2  # patient_id and time; event_id is the optional third
+STRING_FIELDS = 2  # patient_id and time; event_id is the optional third
 
 _observation_decoder = msgspec.json.Decoder(Observation, strict=True)
 _admission_decoder = msgspec.json.Decoder(Admission, strict=True)
@@ -93,7 +95,7 @@ class StayChange:
 Entry = Measured | StayChange | CommandSaid | ClockSaid
 
 _ELSEWHERE = Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
-_OBSERVATION, _STAY, _ADMISSION = map(base_of, (OBSERVATION_TYPE, STAY_TYPE, ADMISSION_TYPE))
+OBSERVATION_KIND, _STAY, _ADMISSION = map(base_of, (OBSERVATION_TYPE, STAY_TYPE, ADMISSION_TYPE))
 _COMMAND, _APPENDED_COMMAND, _CLOCK, _SETTINGS = map(base_of, (COMMAND_TYPE, OBEYED_TYPE, CLOCK_TYPE, SETTINGS_TYPE))
 
 
@@ -102,8 +104,8 @@ def decode_log_record(
 ) -> Entry | SettingsSaid | Rejection:
     """Decode one record of the observations topic; never raises."""
     try:
-        kind = kind_of(headers, _OBSERVATION)
-        if kind != _OBSERVATION:
+        kind = kind_of(headers, OBSERVATION_KIND)
+        if kind != OBSERVATION_KIND:
             return _appended(kind, key, value, headers, timestamp_ms, limits)
         observation = parsed(value, _observation_decoder, limits)
         _check_repeats(value or b"", observation)
@@ -214,8 +216,8 @@ def _check_repeats(value: bytes, observation: Observation) -> None:
 
     The quotes of a plain observation can be counted; only a value with more of them is parsed a second time.
     """
-    fields = sum(getattr(observation, name) is not None for name in NAMES) + _STRING_FIELDS
-    strings = _STRING_FIELDS
+    fields = sum(getattr(observation, name) is not None for name in NAMES) + STRING_FIELDS
+    strings = STRING_FIELDS
     if observation.event_id is not None:
         fields, strings = fields + 1, strings + 1
     if value.count(b'"') != 2 * (fields + strings):

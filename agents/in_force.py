@@ -7,7 +7,11 @@ before the newest settings may be read again after a crash, and are decided on a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import msgspec
+import numpy as np
 
 from agents import cloudevents
 from agents.messages import SETTINGS_TYPE, Identity, Settings
@@ -32,6 +36,13 @@ _decoder = msgspec.json.Decoder(list[_Since])
 def settings_key(partition: int) -> bytes:
     """Return the key under which a partition's settings stand among the state records."""
     return _PREFIX + str(partition).encode()
+
+
+@lru_cache(maxsize=256)
+def _known_of(record: bytes) -> list[_Since]:
+    """Return what a partition's record holds; kept, because every chunk and every look at the clock asks."""
+    content = unsealed(record)
+    return [] if content is None else _decoder.decode(content)
 
 
 def is_settings_key(key: bytes) -> bool:
@@ -61,8 +72,7 @@ class InForce:
     @classmethod
     def load(cls, record: bytes | None) -> InForce:
         """Read a partition's record; without a sound one nothing has been named."""
-        content = None if record is None else unsealed(record)
-        return cls([] if content is None else _decoder.decode(content))
+        return cls([] if record is None else _known_of(record))
 
     def dump(self) -> bytes:
         """Return the record."""
@@ -82,9 +92,15 @@ class InForce:
             model,
         )
 
-    def place_at(self, offset: int) -> int:
-        """Return a number for the settings in force at an offset: -1 before the first that are known."""
-        return sum(since.offset < offset for since in self._known) - 1
+    def places_at(self, offsets: Sequence[int]) -> list[int]:
+        """Return a number for the settings in force at each of these rising offsets: -1 before the first known."""
+        first = np.searchsorted(
+            np.array(offsets, dtype=np.int64), [since.offset for since in self._known], side="right"
+        )
+        change = np.zeros(len(offsets) + 1, dtype=np.int64)
+        np.add.at(change, first, 1)
+        places: list[int] = (np.cumsum(change[: len(offsets)]) - 1).tolist()
+        return places
 
     def policy(self, place: int) -> Policy | None:
         """Return the policy of settings by their number; None before the first."""

@@ -10,24 +10,27 @@ counts, as of two at the same moment. A closed step knows all of the unit in whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.order import middles, sort_first_axis
 from models.vital_signs import contradictory
 
 __all__ = [
     "SLOTS",
     "STEP_MS",
     "UNIT_MS",
+    "Glimpse",
     "clear",
     "close",
+    "glimpse",
     "holds_data",
     "keep_late",
     "keep_measured",
-    "late_values",
-    "step_values",
 ]
 
 STEP_MS = 3_600_000
@@ -94,24 +97,47 @@ def keep_late(
     return np.asarray(newer.any(axis=1), dtype=np.bool_), overtaken.sum(axis=1)
 
 
-def step_values(rows: NDArray[Any], index: NDArray[np.intp]) -> _FloatArray:
-    """Return the open step's value of each vital sign, (N, 7), NaN = not measured or contradicted by the others."""
-    ordered = np.sort(rows["slot_value"][index], axis=1)  # NaN last
-    count = (~np.isnan(ordered)).sum(axis=1)
-    low = np.maximum(count - 1, 0) // 2
-    high = np.minimum(count // 2, SLOTS - 1)
-    first = np.take_along_axis(ordered, low[:, None, :], axis=1)[:, 0]
-    second = np.take_along_axis(ordered, high[:, None, :], axis=1)[:, 0]
-    median = np.where(first == second, first, (first + second) * np.float32(0.5))
-    median[contradictory(median)] = np.nan
-    return np.ascontiguousarray(median, dtype=np.float32)
+@dataclass(frozen=True)
+class Glimpse:
+    """What stood in open steps at some moment, (N) each: enough for a risk over them, though they have moved on."""
+
+    slot_value: _FloatArray  # (N, 12, 7)
+    late_value: _FloatArray  # (N, 7)
+    late_ms: _TimeArray  # (N, 7)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Glimpse]) -> Glimpse:
+        """Return several as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+    def part(self, chosen: NDArray[Any]) -> Glimpse:
+        """Return the chosen ones."""
+        return Glimpse(self.slot_value[chosen], self.late_value[chosen], self.late_ms[chosen])
+
+    def step_values(self) -> _FloatArray:
+        """Return each vital sign's value, (N, 7), NaN = not measured or contradicted by the others."""
+        slots = np.array(self.slot_value.transpose(1, 0, 2), order="C")  # (12, N, 7)
+        measured = ~np.isnan(slots)
+        count = measured.sum(axis=0)
+        slots[~measured] = np.inf  # they come last
+        sort_first_axis(slots)
+        first, second = middles(slots, np.zeros_like(count), count)
+        first[count == 0] = second[count == 0] = np.nan
+        median = np.where(first == second, first, (first + second) * np.float32(0.5))
+        median[contradictory(median)] = np.nan
+        return np.ascontiguousarray(median, dtype=np.float32)
+
+    def late_values(self, start_ms: _TimeArray) -> tuple[_FloatArray, NDArray[np.int32]]:
+        """Return the late values that count from the open step on, (N, 7) NaN = none, and the steps they belong to."""
+        step = (self.late_ms - start_ms[:, None]) // STEP_MS
+        return self.late_value, np.where(np.isnan(self.late_value), 0, step).astype(np.int32)
 
 
-def late_values(rows: NDArray[Any], index: NDArray[np.intp]) -> tuple[_FloatArray, NDArray[np.int32]]:
-    """Return the late values that count from the open step on, (N, 7) NaN = none, and the steps they belong to."""
-    values = rows["late_value"][index]
-    step = (rows["late_ms"][index] - rows["start_ms"][index][:, None]) // STEP_MS
-    return values, np.where(np.isnan(values), 0, step).astype(np.int32)
+def glimpse(rows: NDArray[Any], index: NDArray[np.intp]) -> Glimpse:
+    """Return what stands in the open steps of these rows now."""
+    return Glimpse(rows["slot_value"][index], rows["late_value"][index], rows["late_ms"][index])
 
 
 def close(rows: NDArray[Any], index: NDArray[np.intp]) -> None:

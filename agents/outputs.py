@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -23,6 +24,8 @@ from models.vital_signs import NAMES
 __all__ = ["Outputs", "explained", "utc"]
 
 _MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
+_DAY_MS = 24 * _HOUR_MS
 _STATES: Final[dict[Phase, Literal["active", "acknowledged", "snoozed", "latched", "ended"]]] = {
     Phase.NONE: "ended",
     Phase.ACTIVE: "active",
@@ -35,8 +38,18 @@ _STATES: Final[dict[Phase, Literal["active", "acknowledged", "snoozed", "latched
 
 def utc(time_ms: int) -> str:
     """Return epoch milliseconds as RFC 3339 in UTC; milliseconds only where there are any."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{moment}.{time_ms % 1000:03d}Z" if time_ms % 1000 else f"{moment}Z"
+    days, rest = divmod(time_ms, _DAY_MS)
+    hour, rest = divmod(rest, _HOUR_MS)
+    minute, rest = divmod(rest, _MINUTE_MS)
+    second, rest = divmod(rest, 1000)
+    moment = f"{_day(days)}T{hour:02d}:{minute:02d}:{second:02d}"
+    return f"{moment}.{rest:03d}Z" if rest else f"{moment}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _day(days: int) -> str:
+    """Return a date from days since 1970; kept, because a chunk has few days and many times."""
+    return datetime.fromtimestamp(days * 86_400, UTC).strftime("%Y-%m-%d")
 
 
 class Outputs:
@@ -126,28 +139,54 @@ class Outputs:
         ended: bool,
     ) -> list[RiskScore]:
         """Build one score for each of these rows."""
-        partial = self._scores(rows, index)
+        patients = [key.decode() for key in rows["key"][index].tolist()]
+        stays = [stay.decode() for stay in rows["stay_id"][index].tolist()]
+        clock, known = rows["clock_ms"][index], ~np.isnan(rows["last_value"][index])
+        ages = (clock[:, None] - rows["last_ms"][index]) // _MINUTE_MS
+        assessable = rows["assessable"][index] > 0
+        unsure = ~assessable | (rows["held_ms"][index] > clock)  # the few that need a closer look
         return [
             RiskScore(
-                patient_id=bytes(rows["key"][row]).decode(),
-                stay_id=bytes(rows["stay_id"][row]).decode(),
-                time=utc(int(rows["clock_ms"][row])),
-                step=int(rows["open_step"][row]),
-                risk=float(risk[i]),
-                closed=closed[i],
-                assessable=bool(rows["assessable"][row]),
-                ages_minutes={name: read.age_minutes for name, read in _readings(rows[row]).items()},
-                news2_partial=partial[i][0],
-                qsofa_partial=partial[i][1],
-                sirs_partial=partial[i][2],
+                patient_id=patient,
+                stay_id=stay,
+                time=utc(time_ms),
+                step=step,
+                risk=value,
+                closed=steps,
+                assessable=sure,
+                ages_minutes={
+                    name: minutes for name, minutes, there in zip(NAMES, age, measured, strict=True) if there
+                },
+                news2_partial=news2,
+                qsofa_partial=qsofa,
+                sirs_partial=sirs,
                 model=self._model,
-                source=SourcePosition(partition, int(rows["offset"][row])),
+                source=SourcePosition(partition, offset),
                 ended=ended,
-                doubt=_doubt(rows[row]),
-                held_until=_held_until(rows[row]),
-                test=is_canary(bytes(rows["key"][row]).decode()),
+                doubt=_doubt(rows[row]) if closer else None,
+                held_until=_held_until(rows[row]) if closer else None,
+                test=is_canary(patient),
             )
-            for i, row in enumerate(index.tolist())
+            for row, patient, stay, time_ms, step, value, steps, sure, age, measured, (
+                news2,
+                qsofa,
+                sirs,
+            ), offset, closer in zip(
+                index.tolist(),
+                patients,
+                stays,
+                clock.tolist(),
+                rows["open_step"][index].tolist(),
+                risk.tolist(),
+                closed,
+                assessable.tolist(),
+                ages.tolist(),
+                known.tolist(),
+                self._scores(rows, index),
+                rows["offset"][index].tolist(),
+                unsure.tolist(),
+                strict=True,
+            )
         ]
 
     def _scores(self, rows: NDArray[Any], index: NDArray[np.intp]) -> list[tuple[int, int, int]]:
@@ -181,11 +220,10 @@ def explained(event: AlertEvent, told: Told) -> AlertEvent:
     )
 
 
-def _readings(record: Any, now_ms: int | None = None) -> dict[str, Reading]:
-    """Return the vital signs as last known, with their ages at the patient's clock or at `now_ms`."""
-    now = int(record["clock_ms"]) if now_ms is None else now_ms
+def _readings(record: Any, now_ms: int) -> dict[str, Reading]:
+    """Return the vital signs as last known, with their ages at a time."""
     return {
-        name: Reading(round(float(value), 2), (now - int(when)) // _MINUTE_MS)
+        name: Reading(round(float(value), 2), (now_ms - int(when)) // _MINUTE_MS)
         for name, value, when in zip(NAMES, record["last_value"], record["last_ms"], strict=True)
         if not np.isnan(value)
     }

@@ -61,6 +61,7 @@ _OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
 _PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _IS_STUB = 1
 _CHECKED_FROM = 8  # the checksum covers what follows it
+_BEGINNING = zlib.crc32(struct.pack("<HH", RECORD_SCHEMA, 0))  # and what stands before it: this, in a whole record
 
 
 class UnknownSchemaError(Exception):
@@ -83,6 +84,12 @@ def version(key: bytes, record: bytes) -> int:
 
 def _checksum(record: bytes) -> int:
     return zlib.crc32(record[_CHECKED_FROM:], zlib.crc32(record[:4]))
+
+
+def _checksums(records: bytes | bytearray, size: int) -> list[int]:
+    """Return the checksums of whole records of this version, of one size, that stand one after the other."""
+    view, crc = memoryview(records), zlib.crc32
+    return [crc(view[start + _CHECKED_FROM : start + size], _BEGINNING) for start in range(0, len(records), size)]
 
 
 def sealed(content: bytes, offset: int) -> bytes:
@@ -158,11 +165,10 @@ class RecordLayout:
         its stay and its alert, but its hidden state starts anew. Raises UnknownSchemaError for a record of a newer
         version.
         """
-        rows = self.fresh(len(keys))
-        rows["key"] = keys
+        whole, rows = self._whole(keys, stored)
         resets: dict[str, int] = {}
-        sound: list[int] = []
-        for i, record in enumerate(stored):
+        for i in np.flatnonzero(~whole).tolist():
+            record = stored[i]
             if record is None:
                 continue
             stub = self._stub(keys[i], record)
@@ -172,17 +178,33 @@ class RecordLayout:
                 continue
             problem = self._problem(keys[i], record)
             if problem is None:
-                sound.append(i)
                 continue
             resets[problem] = resets.get(problem, 0) + 1
             if problem == "model_changed":
                 self._adopt(rows[i : i + 1], record)
-        if sound:
-            rows[sound] = np.frombuffer(b"".join(stored[i] or b"" for i in sound), self.dtype)
-            for i in self._not_finite(rows):
-                resets["not_finite"] = resets.get("not_finite", 0) + 1
-                rows["state"][i : i + 1] = self._model.initial(1)
+        for i in self._not_finite(rows):
+            resets["not_finite"] = resets.get("not_finite", 0) + 1
+            rows["state"][i : i + 1] = self._model.initial(1)
         return Loaded(rows, resets)
+
+    def _whole(self, keys: Sequence[bytes], stored: Sequence[bytes | None]) -> tuple[NDArray[np.bool_], Rows]:
+        """Return which records (N) are sound, of this version, model and key, and all rows: theirs or fresh ones."""
+        size = self.dtype.itemsize
+        names = np.array(keys, dtype=self.dtype["key"])
+        mine = [i for i, record in enumerate(stored) if record is not None and len(record) == size]
+        joined = bytearray().join(stored[i] or b"" for i in mine)
+        found = np.frombuffer(joined, self.dtype)
+        sound = (found["schema"] == RECORD_SCHEMA) & (found["key"] == names[mine])
+        sound &= found["model"] == np.void(self._fingerprint)
+        sound &= found["checksum"] == np.array(_checksums(joined, size), dtype=np.uint32)
+        whole = np.zeros(len(keys), dtype=np.bool_)
+        whole[mine] = sound
+        if whole.all():
+            return whole, found
+        rows = self.fresh(len(keys))
+        rows["key"] = names
+        rows[whole] = found[sound]
+        return whole, rows
 
     @staticmethod
     def _not_finite(rows: Rows) -> list[int]:
@@ -193,12 +215,11 @@ class RecordLayout:
 
     def dump(self, rows: Rows) -> list[bytes]:
         """Return each row as a record with its checksum."""
-        raw = rows.tobytes()
         size = self.dtype.itemsize
-        records: list[bytes] = []
-        for start in range(0, len(raw), size):
-            record = raw[start : start + size]
-            records.append(_with_checksum(record))
+        raw = bytearray(rows.tobytes())
+        np.frombuffer(raw, self.dtype)["checksum"] = _checksums(raw, size)
+        view = memoryview(raw)
+        records = [bytes(view[start : start + size]) for start in range(0, len(raw), size)]
         for row in np.flatnonzero(rows["reserved"] == _IS_STUB).tolist():
             stub = np.zeros(1, STUB)
             for name in STUB.names or ():

@@ -37,8 +37,7 @@ def start(rows: NDArray[Any], row: int, model: StayModel, start_ms: int) -> None
     for name in _OF_A_STAYS_ALERTS:
         rows[name][row] = 0
     record = rows[row]
-    doubt = model.doubt(rows["state"][index], np.zeros(1, dtype=np.int32), np.full(1, np.nan, dtype=np.float32))
-    record["doubt"], record["doubt_sign"] = doubt.reason[0], doubt.sign[0]
+    record["doubt"], record["doubt_sign"] = model.doubt_of_nothing
     record["stay_number"] += 1
     record["stay_id"] = record["key"] + b"-%d" % record["stay_number"]
     for name, value in (

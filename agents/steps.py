@@ -1,6 +1,6 @@
 """Steps of many stays at once: closing them, and the provisional risk over the open one.
 
-Both call the same `StayModel.advance`; closing keeps the state it returns, the provisional risk throws it away.
+Closing keeps the state that `StayModel.advance` returns; the provisional risk is what `StayModel.look` says of it.
 """
 
 from __future__ import annotations
@@ -84,10 +84,15 @@ class Steps:
             rows["open_step"][idle] = until
         return index[~waiting], steps[~waiting]
 
-    def provisional(self, rows: NDArray[Any], index: _Index) -> Provisional:
-        """Return the risk of these rows over their open steps; nothing is changed."""
-        state, logit = self._advance(rows, index, keep_past=False)
-        doubt = self._model.doubt(state, rows["open_step"][index], rows["age_years"][index])
+    def provisional(self, rows: NDArray[Any], index: _Index, seen: open_step.Glimpse | None = None) -> Provisional:
+        """Return the risk of these rows over their open steps; nothing is changed.
+
+        With `seen` (N) the open steps are as they were then, and `index` may name a row several times.
+        """
+        inputs = _inputs(rows, index, seen)
+        started = time.perf_counter()
+        logit, doubt = self._model.look(rows["state"], index, inputs)
+        self.model_seconds += time.perf_counter() - started
         return Provisional(self._model.risk(logit), doubt)
 
     def explain(self, rows: NDArray[Any], index: _Index) -> list[Explanation]:
@@ -108,12 +113,13 @@ class Steps:
         return result
 
 
-def _inputs(rows: NDArray[Any], index: _Index) -> StepInput:
+def _inputs(rows: NDArray[Any], index: _Index, seen: open_step.Glimpse | None = None) -> StepInput:
     """Return what the model sees of these rows in their open steps."""
-    late, late_steps = open_step.late_values(rows, index)
+    seen = seen or open_step.glimpse(rows, index)
+    late, late_steps = seen.late_values(rows["start_ms"][index])
     return StepInput(
         step=rows["open_step"][index],
-        values=open_step.step_values(rows, index),
+        values=seen.step_values(),
         late_values=late,
         late_steps=late_steps,
         age_years=rows["age_years"][index],

@@ -1,7 +1,7 @@
 """The work on a stretch of a partition's log: the records of one chunk that one policy decides on.
 
-It is worked off in waves: the first record of each patient, then the second of each, and so on. All patients of a wave
-go through the model together.
+It is worked off in rounds: in each, a run of every patient (see `agents.runs`), until nothing is left. All patients of
+a round go through the model together.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 from agents import clock, open_step, stays
 from agents.alerts import Alerts
+from agents.columns import Columns
 from agents.control import ClockSaid, CommandSaid
-from agents.decoding import LONGEST_WAIT_MS, Entry, Limits, Measured, StayChange, values_array
+from agents.decoding import LONGEST_WAIT_MS, Entry, Limits, StayChange
 from agents.messages import ClosedStep, SourcePosition
 from agents.moves import SEPSIS, Moved
+from agents.observing import Observed, Observing
 from agents.outcome import LogRecord, Outcome
 from agents.outputs import Outputs, explained
 from agents.policy import Policy
 from agents.reasons import tell
 from agents.record import RecordLayout, Rows
 from agents.rejection import Rejection
-from agents.steps import Provisional, Steps
+from agents.runs import Pending, first_runs, heads_of
+from agents.steps import Steps
 from models.stay_model import StayModel
 
 __all__ = ["Stretch"]
@@ -57,56 +60,69 @@ class Stretch:
         self.closed: list[list[ClosedStep]] = []
         self.unexplained: list[tuple[int, int]] = []  # the wave's alerts whose reasons are still to be told, and rows
         self.alerts: Alerts
+        self.observing: Observing
         self.rows: Rows
-        self.changed: NDArray[np.bool_]
 
-    def run(self, entries: Sequence[tuple[int, Entry]], known: dict[bytes, bytes | None]) -> None:
-        """Work off checked entries, each with its place in the chunk; `known` has the patients' stored records."""
-        keys = list(dict.fromkeys(entry.patient_id.encode() for _, entry in entries))
+    def run(self, columns: Columns, known: dict[bytes, bytes | None]) -> None:
+        """Work off checked entries; `known` has the patients' stored records."""
+        self.columns = columns
+        keys = list(dict.fromkeys(columns.key))
         loaded = self.layout.load(keys, [known[key] for key in keys])
         self.out.state_resets.update(loaded.resets)
         self._begin(loaded.rows)
-        place = {key: row for row, key in enumerate(keys)}
-        waves: list[list[tuple[int, int, Entry]]] = []
-        depth = [0] * len(keys)
-        for i, entry in entries:
-            row = place[entry.patient_id.encode()]
-            if self.records[i].offset <= self.rows["offset"][row]:
-                self.out.replayed += 1
-                continue
-            if depth[row] == len(waves):
-                waves.append([])
-            waves[depth[row]].append((i, row, entry))
-            depth[row] += 1
-        for wave in waves:
-            self._wave(wave)
-        self._finish(keys, np.flatnonzero(np.array(depth) > 0))
-        del self.alerts  # they call back: in a circle, all records of the chunk would wait for the collector
+        left = self._pending({key: row for row, key in enumerate(keys)})
+        touched = np.unique(left.row)
+        while len(left.row):
+            taken, alone = first_runs(self.rows, left, self.limits)
+            self._round(left.part(taken), alone[taken])
+            left = left.part(~taken)
+        self._finish(keys, touched)
+        del self.alerts, self.observing  # they call back: in a circle, all records would wait for the collector
 
     def _begin(self, rows: Rows) -> None:
         self.rows = rows
         self.alerts = Alerts(rows, self.policy, self._moved)
+        self.observing = Observing(rows, self.steps, self.alerts, self.out, self._explain)
         self.closed = [[] for _ in range(len(rows))]
-        self.changed = np.zeros(len(rows), dtype=np.bool_)
 
-    def _wave(self, wave: Sequence[tuple[int, int, Entry]]) -> None:
-        measured: list[tuple[int, int, Measured]] = []
-        for i, row, entry in wave:
-            if isinstance(entry, StayChange):
-                self._change_stay(i, row, entry)
-            elif isinstance(entry, CommandSaid):
-                held = self.alerts.obey(i, row, entry, self.records[i].timestamp)
-                self.changed[row] |= held  # the score says so
-            elif isinstance(entry, ClockSaid):
-                self.alerts.clock(i, row, entry)
-                self._forget(row, entry)
-            elif self._find_stay(i, row, entry):
-                measured.append((i, row, entry))
-        if measured:
-            self._observe(measured)
+    def _pending(self, row_of: dict[bytes, int]) -> Pending:
+        """Return what the states do not hold already, by patient and in log order."""
+        columns = self.columns
+        row = np.array([row_of[key] for key in columns.key], dtype=np.intp)
+        self.offset = np.array([self.records[i].offset for i in columns.place], dtype=np.int64)
+        fresh = np.flatnonzero(self.offset > self.rows["offset"][row])
+        self.out.replayed += len(row) - len(fresh)
+        plain = np.ones(len(row), dtype=np.bool_)
+        plain[list(columns.others)] = False
+        entry = fresh[np.argsort(row[fresh], kind="stable")]
+        return Pending(entry, row[entry], columns.time_ms[entry], plain[entry])
+
+    def _round(self, run: Pending, alone: NDArray[np.bool_]) -> None:
+        """Work off a run of each patient, or the one entry that stands alone."""
+        observed = run.plain.copy()
+        for at in np.flatnonzero(alone).tolist():
+            observed[at] = self._take(int(run.entry[at]), int(run.row[at]), int(run.time_ms[at]))
         self._explain()
-        for i, row, _ in wave:
-            self.rows["offset"][row] = self.records[i].offset
+        if observed.any():
+            self._observe(run.part(observed))
+        last = np.append(heads_of(run.row)[1:], True)
+        self.rows["offset"][run.row[last]] = self.offset[run.entry[last]]
+
+    def _take(self, number: int, row: int, time_ms: int) -> bool:
+        """Take an entry that stands alone; return whether it is an observation that a stay is open for."""
+        entry: Entry | None = self.columns.others.get(number)
+        i = self.columns.place[number]
+        if entry is None:
+            return self._find_stay(i, row, time_ms)
+        if isinstance(entry, StayChange):
+            self._change_stay(i, row, entry)
+        elif isinstance(entry, CommandSaid):
+            held = self.alerts.obey(i, row, entry, self.records[i].timestamp)
+            self.observing.changed[row] |= held  # the score says so
+        elif isinstance(entry, ClockSaid):
+            self.alerts.clock(i, row, entry)
+            self._forget(row, entry)
+        return False
 
     # -- stays
 
@@ -127,7 +143,8 @@ class Stretch:
                 self._end_stay(i, row, int(record["clock_ms"]), _SILENT)
             if not record["watched"]:
                 stays.start(self.rows, row, self.model, start_ms)
-                self._note_arrival([i], np.array([row]), np.array([change.time_ms], dtype=np.int64))
+                arrived = np.array([self.records[i].timestamp], dtype=np.int64)
+                self.alerts.arrived(np.array([row]), arrived, np.array([change.time_ms], dtype=np.int64))
             self._apply_details(row, change)
             record["announced"] = 1
         elif kind in {"updated", "transferred"}:
@@ -147,8 +164,8 @@ class Stretch:
         stays.apply_details(self.rows, row, change)
         if self.rows["last_ms"][row].any():
             index = np.array([row])
-            self._keep(index, self.steps.provisional(self.rows, index))
-        self.changed[row] = True
+            self.observing.take_over(index, self.steps.provisional(self.rows, index), np.zeros(1, dtype=np.intp))
+        self.observing.changed[row] = True
 
     def _end_stay(self, i: int, row: int, ended_ms: int, cause: str) -> None:
         """Close the steps up to the stay's end, end its alerts, publish its last score."""
@@ -170,21 +187,21 @@ class Stretch:
         rows["open_step"][row] = max(int(rows["open_step"][row]) - 1, 0)  # the score names the last, closed step
         last = self.closed[row][-1].risk if self.closed[row] else risk
         self._score(index, np.array([last]), ended=True)
-        self.changed[row] = False
+        self.observing.changed[row] = False
 
-    def _find_stay(self, i: int, row: int, entry: Measured) -> bool:
+    def _find_stay(self, i: int, row: int, time_ms: int) -> bool:
         """Make sure that the observation has an open stay to go to; refuse it if it belongs to the past."""
         record, limits = self.rows[row], self.limits
         clock, late_ms = int(record["clock_ms"]), limits.late_hours * _HOUR_MS
-        own = record["watched"] and entry.time_ms >= record["start_ms"]
-        if record["stay_number"] and entry.time_ms <= record["ended_ms"] and not own:
+        own = record["watched"] and time_ms >= record["start_ms"]
+        if record["stay_number"] and time_ms <= record["ended_ms"] and not own:
             self.out.rejected.append((i, Rejection("stay_ended", "time lies in a stay that has ended")))
             return False
-        if record["watched"] and entry.time_ms - clock > self._longest_silence(row):
+        if record["watched"] and time_ms - clock > self._longest_silence(row):
             self._end_stay(i, row, clock, _SILENT)
         if not record["watched"]:
-            stays.start(self.rows, row, self.model, entry.time_ms)
-        elif entry.time_ms < clock - late_ms:
+            stays.start(self.rows, row, self.model, time_ms)
+        elif time_ms < clock - late_ms:
             detail = f"time lies more than {limits.late_hours:g} h before the patient's newest observation"
             self.out.rejected.append((i, Rejection("too_late", detail)))
             return False
@@ -197,53 +214,24 @@ class Stretch:
 
     # -- observations
 
-    def _observe(self, measured: Sequence[tuple[int, int, Measured]]) -> None:
-        rows = self.rows
-        index = np.array([row for _, row, _ in measured])
-        times = np.array([entry.time_ms for _, _, entry in measured], dtype=np.int64)
-        values = values_array([entry for _, _, entry in measured])
-        step = (times - rows["start_ms"][index]) // open_step.STEP_MS
-        ahead = step > rows["open_step"][index]
-        self._close(index[ahead], step[ahead].astype(np.int32))
-        late = step < rows["open_step"][index]
-        changed = np.zeros(len(index), dtype=np.bool_)
-        changed[~late] = open_step.keep_measured(rows, index[~late], times[~late], values[~late])
-        if late.any():
-            changed[late], overtaken = open_step.keep_late(rows, index[late], times[late], values[late])
-            self.out.superseded += int(overtaken.sum())
-        rows["clock_ms"][index] = np.maximum(rows["clock_ms"][index], times)
-        self.out.accepted += len(index)
-        self.out.repeated += int((~changed & ~late).sum())
-        self.out.rejected += [(i, entry.partly) for i, _, entry in measured if entry.partly]
-        if changed.any():
-            self._decide(index[changed], [i for (i, _, _), new in zip(measured, changed, strict=True) if new])
+    def _observe(self, run: Pending) -> None:
+        """Work off observations, once the steps before them are closed."""
+        columns, row, entry = self.columns, run.row, run.entry
+        first = np.flatnonzero(heads_of(row))
+        index = row[first]
+        step = ((run.time_ms[first] - self.rows["start_ms"][index]) // open_step.STEP_MS).astype(np.int32)
+        self._close(index, step)
+        place = np.array(columns.place, dtype=np.int64)[entry]
+        wall_ms = np.array([self.records[i].timestamp for i in place.tolist()], dtype=np.int64)
+        self.observing.work_off(Observed(row, place, wall_ms, run.time_ms, columns.values[entry]))
+        if columns.partly:
+            taken = set(entry.tolist())
+            self.out.rejected += [(columns.place[at], one) for at, one in columns.partly.items() if at in taken]
 
     def _close(self, index: _Index, steps: NDArray[np.int32]) -> None:
         for done in self.steps.close_until(self.rows, index, steps):
             self.closed[done.row].append(ClosedStep(done.step, done.risk))
             self.out.steps_closed += 1
-
-    def _decide(self, index: _Index, sources: Sequence[int]) -> None:
-        """Compute the provisional risks of these rows and let their alerts move."""
-        rows = self.rows
-        now = self.steps.provisional(rows, index)
-        self.out.risks += len(index)
-        self.changed[index] = True
-        self._keep(index, now)
-        wall_ms = self._note_arrival(sources, index, rows["clock_ms"][index])
-        self.alerts.observe(index, sources, wall_ms, risk=now.risk, assessable=now.assessable)
-
-    def _keep(self, index: _Index, now: Provisional) -> None:
-        rows = self.rows
-        rows["risk"][index] = now.risk
-        rows["assessable"][index] = now.assessable
-        rows["doubt"][index], rows["doubt_sign"][index] = now.doubt.reason, now.doubt.sign
-
-    def _note_arrival(self, sources: Sequence[int], index: _Index, time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Note that something new of these rows came; return when it came into the log."""
-        wall_ms = np.array([self.records[i].timestamp for i in sources], dtype=np.int64)
-        self.alerts.arrived(index, wall_ms, time_ms)
-        return wall_ms
 
     # -- outputs
 
@@ -284,7 +272,7 @@ class Stretch:
     def _finish(self, keys: Sequence[bytes], touched: _Index) -> None:
         """Publish one score for each stay that moved, and store every patient that was touched."""
         rows = self.rows
-        moved = touched[rows["watched"][touched].astype(np.bool_) & self.changed[touched]]
+        moved = touched[rows["watched"][touched].astype(np.bool_) & self.observing.changed[touched]]
         risk = rows["risk"][moved]
         unknown = np.flatnonzero(np.isnan(risk))  # admitted, nothing measured yet: published, but no part of the state
         if len(unknown):

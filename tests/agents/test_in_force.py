@@ -60,13 +60,13 @@ def test_settings_that_are_in_force_already_change_nothing() -> None:
 
 def test_the_last_settings_are_kept_and_read_back() -> None:
     known = InForce.load(None)
-    assert (known.newest, known.place_at(5), known.policy(-1)) == (None, -1, None)
+    assert (known.newest, known.places_at([5]), known.policy(-1)) == (None, [-1], None)
     policies = [between(0.5, 0.1 + number / 100) for number in range(10)]
     for offset, policy in enumerate(policies):
         known.take(offset, Settings(policy, MODEL_NAMED, ""))
     back = InForce.load(known.dump())
     assert (back.newest, back.names(policies[-1], MODEL_NAMED)) == (policies[-1], True)
-    assert [back.policy(back.place_at(offset)) for offset in (2, 3, 9, 10)] == [None, policies[2], *policies[8:]]
+    assert [back.policy(place) for place in back.places_at([2, 3, 9, 10])] == [None, policies[2], *policies[8:]]
     assert not back.names(policies[-1], Identity("other", "1", "sha256:1"))
 
 

@@ -65,7 +65,7 @@ def test_the_steps_value_is_the_median_of_the_slots_latest_measurements(
     for within, value in measured:
         keep(rows, within, heart_rate=value)
         slots[within // SLOT_MS] = max(slots.get(within // SLOT_MS, (-1, 0)), (within // UNIT_MS, value))
-    result = open_step.step_values(rows, ONE)
+    result = open_step.glimpse(rows, ONE).step_values()
     assert result[0, HEART_RATE] == np.float32(statistics.median(value for _, value in slots.values()))
     assert np.isnan(np.delete(result[0], HEART_RATE)).all()
     shuffled = empty(step=3)
@@ -79,7 +79,7 @@ def test_one_artefact_does_not_move_the_value() -> None:
     rows = empty()
     for slot, value in enumerate([80, 81, 250, 80, 81]):
         keep(rows, slot * SLOT_MS, heart_rate=value)
-    assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 81
+    assert open_step.glimpse(rows, ONE).step_values()[0, HEART_RATE] == 81
 
 
 def test_a_repeat_or_an_older_one_of_the_slot_changes_nothing() -> None:
@@ -95,7 +95,7 @@ def test_of_two_at_the_same_moment_the_greater_counts() -> None:
         rows = empty()
         for value in order:
             keep(rows, 60_000, heart_rate=value)
-        assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 90
+        assert open_step.glimpse(rows, ONE).step_values()[0, HEART_RATE] == 90
         assert rows["last_value"][0, HEART_RATE] == 90
 
 
@@ -113,7 +113,7 @@ def test_values_that_contradict_each_other_are_missing(signs: dict[str, float], 
     for slot, (name, value) in enumerate(signs.items()):
         keep(rows, slot * SLOT_MS, **{name: value})
     given_signs = set(np.flatnonzero(~np.isnan(values(**signs)[0])).tolist())
-    present = set(np.flatnonzero(~np.isnan(open_step.step_values(rows, ONE)[0])).tolist())
+    present = set(np.flatnonzero(~np.isnan(open_step.glimpse(rows, ONE).step_values()[0])).tolist())
     assert present == given_signs - missing
 
 
@@ -122,7 +122,7 @@ def test_rows_keep_to_themselves() -> None:
     index = np.array([2, 0])
     both = np.concatenate([values(heart_rate=80), values(heart_rate=90)])
     open_step.keep_measured(rows, index, np.array([START, START + SLOT_MS]), both)
-    medians = open_step.step_values(rows, np.arange(3))[:, HEART_RATE]
+    medians = open_step.glimpse(rows, np.arange(3)).step_values()[:, HEART_RATE]
     assert np.array_equal(medians, np.array([90, np.nan, 80], dtype=np.float32), equal_nan=True)
 
 
@@ -131,7 +131,7 @@ def test_closing_empties_the_step_and_remembers_what_it_knew() -> None:
     keep(rows, 60_000, heart_rate=80)
     open_step.close(rows, ONE)
     assert rows["open_step"][0] == 3
-    assert np.isnan(open_step.step_values(rows, ONE)).all()
+    assert np.isnan(open_step.glimpse(rows, ONE).step_values()).all()
     assert rows["closed_ms"][0].tolist() == [START + 2 * STEP_MS + 60_004, 0, 0, 0, 0, 0, 0]
     assert rows["last_value"][0, HEART_RATE] == 80
     open_step.close(rows, ONE)
@@ -149,7 +149,7 @@ def test_a_late_value_counts_only_where_no_closed_step_knows_a_newer_one() -> No
     open_step.close(rows, ONE)
     assert offered(rows, START + 300_000, heart_rate=99, systolic_bp=120) == (True, 1)
     assert offered(rows, START + 600_000, heart_rate=99) == (False, 0)
-    late, steps = open_step.late_values(rows, ONE)
+    late, steps = open_step.glimpse(rows, ONE).late_values(rows["start_ms"][ONE])
     assert np.flatnonzero(~np.isnan(late[0])).tolist() == [SYSTOLIC_BP]
     assert steps[0, SYSTOLIC_BP] == 0
     assert offered(rows, START + 601_000, heart_rate=70) == (True, 0)
@@ -170,10 +170,10 @@ def test_measurements_of_one_unit_of_time_count_in_whatever_order() -> None:
         rows = empty()
         for within, value in order:
             keep(rows, within, heart_rate=value)
-        assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 90
+        assert open_step.glimpse(rows, ONE).step_values()[0, HEART_RATE] == 90
         assert rows["last_value"][0, HEART_RATE] == 80
     assert keep(rows, 60_005, heart_rate=70)
-    assert open_step.step_values(rows, ONE)[0, HEART_RATE] == 70
+    assert open_step.glimpse(rows, ONE).step_values()[0, HEART_RATE] == 70
 
 
 def test_holding_data_is_a_measurement_or_a_late_one() -> None:
@@ -189,11 +189,11 @@ def test_late_values_are_offered_to_one_step_only() -> None:
     rows = empty(step=2)
     assert offered(rows, START + 300_000, heart_rate=99) == (True, 0)
     open_step.close(rows, ONE)
-    assert np.isnan(open_step.late_values(rows, ONE)[0]).all()
+    assert np.isnan(open_step.glimpse(rows, ONE).late_values(rows["start_ms"][ONE])[0]).all()
     assert offered(rows, START + 300_000, heart_rate=99) == (False, 0)
 
 
 def test_a_late_value_from_before_the_stay_has_a_negative_step() -> None:
     rows = empty()
     offered(rows, START - 1, heart_rate=99)
-    assert open_step.late_values(rows, ONE)[1][0, HEART_RATE] == -1
+    assert open_step.glimpse(rows, ONE).late_values(rows["start_ms"][ONE])[1][0, HEART_RATE] == -1
