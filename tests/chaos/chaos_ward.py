@@ -1,4 +1,4 @@
-"""A ward under faults: workers that are armed, killed, stopped and started again, and what they leave behind."""
+"""A ward under faults: how far its workers have come, how it comes to rest, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -6,188 +6,67 @@ import contextlib
 import random
 import signal
 import subprocess
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
-from prometheus_client.parser import text_string_to_metric_families
 
-from agents.exits import Exit
 from agents.messages import CLOCK_TYPE
+from monitor import clients
 from monitor.errors import Failure
+from monitor.positions import GroupPositions
+from tests.chaos.crew import Crew
 from tests.chaos.evidence import Evidence, Record, read_topic
 from tests.chaos.feed import BLOCK_STAYS, Feed, Spoiling
 from tests.chaos.staff import Staff
 from tests.chaos.subscriber import Subscriber
-from tests.e2e.ward import PARTITIONS, Ward, open_ward
+from tests.e2e.ward import PARTITIONS, open_ward
 from tests.waiting import until
 
-__all__ = ["ChaosWard", "Fault", "open_chaos_ward"]
+__all__ = ["ChaosWard", "open_chaos_ward"]
 
-_ROOT = Path(__file__).parents[2]
-_RESTARTED = {code for code in Exit if Exit.STREAM_FAILED <= code <= Exit.MISASSIGNED} | {1}  # as a supervisor does
-_START_SECONDS = 90.0
 _STILL_SECONDS = 90.0
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Something that was done to the ward."""
-
-    what: str
-    pending: int  # records of the logs that no commit covered then
-    hit: bool = True  # it happened at the instant that was meant
-    killed: bool = False  # by it a worker died of SIGKILL
-
-
-@dataclass
-class ChaosWard:
+@dataclass(kw_only=True)
+class ChaosWard(Crew):
     """One deployment under faults; use `open_chaos_ward`."""
 
-    ward: Ward
     feed: Feed
     subscriber: Subscriber
     staff: Staff
-    random: random.Random
-    faults: list[Fault] = field(default_factory=list)
-    exits: list[int] = field(default_factory=list)  # of workers that ended by themselves
-    common: dict[str, str] = field(default_factory=dict)  # environment of every worker (redirection, mutant)
     replayed: float = 0.0
     problems: list[str] = field(default_factory=list)  # of the end: told once the judge has spoken
-    _resting: set[str] = field(default_factory=set)  # dead on purpose: not to be started again
-    _arms: int = 0
-
-    # -- workers
-
-    def start(self, instance: str, *, wait: bool = True, **environment: str) -> None:
-        """Start a worker, plain unless its environment says otherwise."""
-        module = "tests.chaos.worker_main" if self.common or environment else "monitor"
-        self._resting.discard(instance)
-        self.ward.start(instance, module=module, PYTHONPATH=str(_ROOT), **self.common, **environment)
-        if wait:
-            self.wait_ready(instance)
-
-    def arm(self, instance: str, point: str, nth: int = 1, *, wait: bool = False, stop: bool = False) -> Path:
-        """Start a worker that dies (or stops itself) at the n-th passage of an instant; return where it marks that."""
-        self._arms += 1
-        marker = self.ward.folder / f"{instance}-{self._arms}.hit"
-        variable = "CHAOS_STOP" if stop else "CHAOS_CRASH"
-        if not stop:
-            self._resting.add(instance)
-        environment = {variable: f"{point}:{nth}", "CHAOS_MARKER": str(marker)}
-        self.ward.start(instance, module="tests.chaos.worker_main", PYTHONPATH=str(_ROOT), **self.common, **environment)
-        if wait:
-            self.wait_ready(instance)
-        return marker
-
-    def await_crash(self, instance: str, marker: Path, what: str, seconds: float = _START_SECONDS) -> None:
-        """Wait until an armed worker has died at its instant, and note it; it stays dead until it is started."""
-        process = self.ward.workers[instance]
-        until(
-            self._tending(lambda: process.poll() is not None), seconds=seconds, what=f"{what}: {self._tail(instance)}"
-        )
-        hit = marker.exists() and process.returncode == -signal.SIGKILL
-        self.faults.append(Fault(what, self.pending(), hit, killed=hit))
-
-    def kill(self, instance: str, what: str = "SIGKILL") -> None:
-        """SIGKILL a worker, and note what was pending; it stays dead until it is started."""
-        self._resting.add(instance)
-        alive = self.ward.workers[instance].poll() is None
-        self.ward.kill(instance)
-        self.faults.append(Fault(what, self.pending(), hit=alive, killed=alive))
-
-    def note(self, what: str, *, hit: bool = True) -> None:
-        """Note a fault of another kind."""
-        self.faults.append(Fault(what, self.pending(), hit))
-
-    def stop(self, instance: str) -> None:
-        """SIGTERM a worker without waiting for its end; it stays dead until it is started."""
-        self._resting.add(instance)
-        self.signal(instance, signal.SIGTERM)
-
-    def terminate(self, instance: str, seconds: float = 20.0) -> int:
-        """SIGTERM a worker and return its exit code; it stays dead until it is started."""
-        self.stop(instance)
-        return self.ward.workers[instance].wait(seconds)
-
-    def signal(self, instance: str, number: signal.Signals) -> None:
-        """Send a worker a signal."""
-        self.ward.workers[instance].send_signal(number)
-
-    def refused(self, instance: str, **environment: str) -> tuple[int, str]:
-        """Start a worker that should not come up; return its exit code and the last line that it wrote."""
-        self._resting.add(instance)
-        self.ward.start(instance, **environment)
-        code = self.ward.workers[instance].wait(_START_SECONDS)
-        lines = self.ward.log(instance).strip().splitlines()
-        return code, lines[-1] if lines else ""
-
-    def tend(self) -> None:
-        """Start workers again that ended with a code for which a supervisor does so."""
-        for instance, process in list(self.ward.workers.items()):
-            code = process.poll()
-            if code is None or instance in self._resting:
-                continue
-            assert code in _RESTARTED, f"{instance} ended with {code}: {self._tail(instance)}"
-            self.exits.append(code)
-            self.start(instance, wait=False)
-
-    def _tending(self, condition: Callable[[], bool]) -> Callable[[], bool]:
-        def asked() -> bool:
-            self.tend()
-            return condition()
-
-        return asked
-
-    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
-        """Wait for a condition, and start again whoever ends meanwhile."""
-        until(self._tending(condition), seconds=seconds, what=what)
-
-    def wait_ready(self, instance: str, seconds: float = _START_SECONDS) -> None:
-        """Wait until the worker's /readyz says so, whatever happens to it on the way."""
-        until(
-            self._tending(lambda: self.ready(instance)),
-            seconds=seconds,
-            what=f"{instance} ready: {self._tail(instance)}",
-        )
-
-    def ready(self, instance: str) -> bool:
-        """Tell whether /readyz answers 200."""
-        return self._get(instance, "readyz") is not None
-
-    def _get(self, instance: str, page: str) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ward.ports[instance]}/{page}", timeout=2) as answer:
-                return str(answer.read().decode())
-        except (urllib.error.URLError, OSError):
-            return None
-
-    def counter(self, instance: str, name: str) -> float:
-        """Return a sample of a worker's /metrics, summed over its labels; 0 where it does not answer."""
-        page = self._get(instance, "metrics") or ""
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-            if sample.name == f"sepsis_monitor_{name}"
-        )
-
-    def _tail(self, instance: str) -> str:
-        return self.ward.log(instance)[-1500:]
+    _admin: KafkaAdminClient | None = None
 
     # -- progress
+
+    @contextmanager
+    def positions(self) -> Iterator[GroupPositions]:
+        """Give the group's positions, through a connection that is kept until something goes wrong with it."""
+        if self._admin is None:
+            self._admin = clients.admin(self.ward.settings.kafka, self.ward.bootstrap)
+        try:
+            yield GroupPositions(self._admin, self.ward.settings.worker.group)
+        except BaseException:
+            self.hang_up()
+            raise
+
+    def hang_up(self) -> None:
+        """Close the connection that is kept for questions."""
+        if self._admin is not None:
+            with contextlib.suppress(KafkaError):
+                self._admin.close()
+            self._admin = None
 
     def pending(self) -> int:
         """Return how many records of the logs no commit covers; -1 where the broker cannot say."""
         try:
-            with self.ward.positions() as positions:
+            with self.positions() as positions:
                 ends = positions.end_offsets(self.ward.topics.observations)
                 return sum(ends.values()) - sum(positions.committed(self.ward.topics.observations).values())
         except (KafkaError, Failure):
@@ -196,9 +75,25 @@ class ChaosWard:
     def committed(self) -> int:
         """Return how many records of the logs commits cover; -1 where the broker cannot say."""
         try:
-            return self.ward.committed()
+            with self.positions() as positions:
+                return sum(positions.committed(self.ward.topics.observations).values())
         except (KafkaError, Failure):
             return -1
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Let feed and staff pause meanwhile, all that they have sent being worked off."""
+        self.feed.hold()
+        self.staff.resting = True
+        self.await_worked_off()
+        yield
+        self.staff.resting = False
+        self.feed.go_on()
+
+    def states_written(self) -> int:
+        """Return how many records were ever written into the changelog."""
+        with self.positions() as positions:
+            return sum(positions.end_offsets(self.changelog).values())
 
     def flowing(self, records: int = 200, seconds: float = 60.0) -> None:
         """Wait until so many more records are committed."""
@@ -211,44 +106,36 @@ class ChaosWard:
     def await_appended(self, seconds: float = 60.0) -> None:
         """Wait until all admission events that were sent stand in their logs."""
         self.feed.flush()
-        with self.ward.positions() as positions:
+        with self.positions() as positions:
             ends = positions.end_offsets(self.ward.topics.admissions)
         self._await_commits(self.ward.topics.admissions, ends, seconds)
 
     def await_worked_off(self, seconds: float = 60.0) -> None:
         """Wait until everything is worked off that stands in the logs now."""
         self.feed.flush()
-        with self.ward.positions() as positions:
+        with self.positions() as positions:
             ends = positions.end_offsets(self.ward.topics.observations)
         self._await_commits(self.ward.topics.observations, ends, seconds)
 
     def _await_commits(self, topic: str, ends: Mapping[int, int], seconds: float) -> None:
         def reached() -> bool:
-            with self.ward.positions() as positions:
+            with self.positions() as positions:
                 return positions.reached(topic, ends)
 
         self.until(reached, seconds, f"{topic} worked off{self._tails()}")
-
-    def pause(self, least: float, most: float) -> None:
-        """Let time pass that the seed chooses: when a fault comes is part of the scenario, nothing waits for it."""
-        end = time.monotonic() + self.random.uniform(least, most)
-        while time.monotonic() < end:
-            self.tend()
-            threading.Event().wait(max(0.0, min(0.05, end - time.monotonic())))
 
     def settle(self) -> None:
         """Stop staff and feed, start whoever is dead, wait until all is worked off, and end the workers in order."""
         self.staff.stop()
         self.feed.stop()
         for instance in sorted(self._resting):
-            with contextlib.suppress(subprocess.TimeoutExpired):  # it may be on its way out still
-                self.ward.workers[instance].wait(15)
+            self.await_end(instance)
             self.start(instance, wait=False)
         while not self._worked_off():  # however long, as long as it goes on
             self._await_progress()
         ready = self._tending(lambda: all(self.ready(instance) for instance in self.ward.workers))
         self._demand(ready, "a worker was not ready at the end")
-        self.replayed += sum(self.counter(instance, "records_replayed_total") for instance in self.ward.workers)
+        self.replayed += self.replays()
         for instance in self.ward.workers:
             try:
                 code = self.terminate(instance)
@@ -281,7 +168,7 @@ class ChaosWard:
 
     def _worked_off(self) -> bool:
         try:
-            with self.ward.positions() as positions:
+            with self.positions() as positions:
                 return all(
                     positions.reached(topic, positions.end_offsets(topic))
                     for topic in (
@@ -329,7 +216,7 @@ class ChaosWard:
 
     def _taken(self, log: Sequence[Record]) -> list[Record]:
         """Leave out what a clock appended when the workers were about to stop: it is the next ones' to act on."""
-        with self.ward.positions() as positions:
+        with self.positions() as positions:
             committed = positions.committed(self.ward.topics.observations)
         return [r for r in log if r.offset < committed.get(r.partition, 0) or not _from_a_clock(r)]
 
@@ -359,7 +246,13 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
         feed = Feed(bootstrap, ward.topics, seed, rate, spoiling, block)
         subscriber = Subscriber(bootstrap, ward.topics.alert_events, PARTITIONS)
         staff = Staff(subscriber, feed, ward.topics.alert_commands, seed)
-        chaos = ChaosWard(ward, feed, subscriber, staff, random.Random(seed))  # noqa: S311 (a scenario, no secret)
+        chaos = ChaosWard(
+            ward=ward,
+            feed=feed,
+            subscriber=subscriber,
+            staff=staff,
+            random=random.Random(seed),  # noqa: S311 (a scenario, no secret)
+        )
         chaos.common.update(common or {})
         subscriber.start()
         staff.start()
@@ -373,3 +266,4 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
             staff.stop()
             subscriber.stop()
             feed.abandon()
+            chaos.hang_up()

@@ -1,7 +1,7 @@
 """The instants at which a worker dies: named, counted, and put into the product's classes from outside.
 
-At its n-th passage of the named instant the process writes a line to a marker file and sends itself SIGKILL (or
-SIGSTOP). Nothing in the product knows of this.
+At its n-th passage of the named instant the process writes a line to a marker file and sends itself SIGKILL or
+SIGSTOP, or the thread that passes there hangs. Nothing in the product knows of this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from agents.transport import ChunkedConsumer
 from agents.worker import Worker
 from tests.chaos.wrapping import wrap
 
-__all__ = ["CRASH_POINTS", "Trigger", "install"]
+__all__ = ["ACTS", "CRASH_POINTS", "Trigger", "install"]
+
+_HANG_SECONDS = 3_600.0
 
 # In the order of a chunk's life. The twelve of the specification, and one for the agent that appends admissions.
 CRASH_POINTS = {
@@ -43,11 +45,18 @@ CRASH_POINTS = {
 }
 
 
+ACTS: dict[str, Callable[[], None]] = {
+    "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "hang": lambda: time.sleep(_HANG_SECONDS),
+}
+
+
 class Trigger:
     """Counts passages of one instant and acts at the n-th."""
 
-    def __init__(self, point: str, nth: int, marker: Path, act: signal.Signals = signal.SIGKILL) -> None:
-        self.point, self._nth, self._marker, self._signal = point, nth, marker, act
+    def __init__(self, point: str, nth: int, marker: Path, act: Callable[[], None]) -> None:
+        self.point, self._nth, self._marker, self._act = point, nth, marker, act
         self._passed = 0
         self.stopping = False
         self.alerts_since_state = False
@@ -61,10 +70,10 @@ class Trigger:
             self.fire()
 
     def fire(self) -> None:
-        """Leave a mark that the fault has hit, and die (or stop)."""
+        """Leave a mark that the fault has hit, and die (or stop, or hang)."""
         line = json.dumps({"point": self.point, "pid": os.getpid(), "at": time.time(), "passage": self._passed})
         self._marker.write_text(line + "\n", encoding="ascii")
-        os.kill(os.getpid(), self._signal)
+        self._act()
 
 
 def install(trigger: Trigger) -> None:

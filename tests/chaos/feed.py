@@ -29,7 +29,7 @@ from tests.e2e.ward import real_stays
 __all__ = ["BLOCK_STAYS", "Feed", "Spoiling", "producer"]
 
 BLOCK_STAYS = 80
-_ALL_STAYS = 2_000
+_ALL_STAYS = 6_000
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Feed:
         self.spoiling = spoiling or Spoiling()
         self._draw = np.random.default_rng(seed)
         self._producer = producer(bootstrap)
-        self._stop = threading.Event()
+        self._stop, self._gate, self._held = threading.Event(), threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._failure: BaseException | None = None
 
@@ -98,8 +98,7 @@ class Feed:
 
     def stop(self) -> None:
         """Send no more, and return when the broker has acknowledged all that was sent."""
-        self._stop.set()
-        self._thread.join()
+        self._end()
         self.flush()
         if self._failure is not None:
             raise self._failure
@@ -111,16 +110,33 @@ class Feed:
 
     def abandon(self) -> None:
         """Send no more, whatever was left unacknowledged."""
+        self._end()
+        self._producer.purge()
+
+    def hold(self) -> None:
+        """Send nothing until `go_on`, and return when the broker has acknowledged what was sent."""
+        self._gate.acquire()
+        self._held = True
+        self.flush()
+
+    def go_on(self) -> None:
+        """Send again."""
+        self._held = False
+        self._gate.release()
+
+    def _end(self) -> None:
         self._stop.set()
+        if self._held:
+            self.go_on()
         if self._thread.is_alive():
             self._thread.join()
-        self._producer.purge()
 
     def _run(self) -> None:
         try:
             due = time.monotonic()
             for topic, key, value in self._records():
-                self.send(topic, key, value)
+                with self._gate:
+                    self.send(topic, key, value)
                 due = max(due + 1 / self.rate, time.monotonic() - 1)  # never more than a second to catch up
                 self._stop.wait(max(0.0, due - time.monotonic()))
                 if self._stop.is_set():

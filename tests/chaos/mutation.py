@@ -13,7 +13,7 @@ REVEALED_BY = {
     "no-guard": "killed-before-commit",
     "state-first": "killed-while-alerts-wait",
     "no-wait": "killed-while-alerts-wait",
-    "commit-at-receipt": "killed-while-alerts-wait",
+    "commit-at-receipt": "killed-while-deciding",
     "last-write-wins": "zombie-before-its-write",
     "no-lease": "zombie-before-its-write",
     "clock-beside-the-log": "silence",

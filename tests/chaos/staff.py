@@ -37,6 +37,7 @@ class Staff:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="staff", daemon=True)
         self.commands = 0
+        self.resting = False  # answers nothing meanwhile, and everything later
 
     def start(self) -> None:
         """Begin to answer."""
@@ -51,7 +52,7 @@ class Staff:
     def _run(self) -> None:
         read = 0
         while not self._stop.wait(0.05):
-            seen = len(self._subscriber.seen)
+            seen = read if self.resting else len(self._subscriber.seen)
             for record in self._subscriber.seen[read:seen]:
                 if self._random.random() < _ANSWERED:
                     self._answer(record)

@@ -1,4 +1,8 @@
-"""Where a scenario takes place, what it must show, and what came of it."""
+"""Where a scenario takes place, what it must show, and what came of it.
+
+The rounds of a scenario share a ward: processes, topics and feed run on from one to the next, each does its harm with a
+seed of its own and waits until work flows again, and one judgement at the end covers the whole log.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ from tests.e2e.ward import PARTITIONS
 
 __all__ = ["SCENARIOS", "Broker", "Grounds", "Result", "Scenario", "Skipped", "Stage", "play", "scenario"]
 
+_BETWEEN_ROUNDS = 60  # records that are worked off before the next one begins
+_WARD_ROUNDS = 10
 _KINDS = frozenset({"sepsis_risk raised", "sepsis_risk resolved"})  # what a reference must hold to prove anything
 
 
@@ -61,6 +67,7 @@ class Result:
     alerts: int = 0
     duplicates: int = 0
     replays: int = 0
+    replay_rounds: int = 0  # in which a worker was seen to read again what it had worked off
     broker_lost: int = 0
     kinds: dict[str, int] = field(default_factory=dict)  # of alert events, in the references
     seconds: float = 0.0
@@ -77,11 +84,13 @@ class Result:
 
 
 class Stage:
-    """One round of one scenario."""
+    """The rounds of one scenario that share a ward; `seed` is that of the round that runs."""
 
-    def __init__(self, grounds: Grounds, result: Result, seed: int) -> None:
-        self.grounds, self.result, self.seed = grounds, result, seed
+    def __init__(self, grounds: Grounds, result: Result, seeds: Sequence[int]) -> None:
+        self.grounds, self.result, self.seeds = grounds, result, seeds
+        self.seed = seeds[0]
         self._wards = 0
+        self._faults = 0  # of the ward, before this round
         self.evidence: Evidence  # of the last ward that was judged
 
     @contextmanager
@@ -101,9 +110,11 @@ class Stage:
         """Give a ward with its feed running; at the end let it settle, and judge it.
 
         `kinds` are what the reference must hold, `replays` whether work must have been done twice; `oracle` and
-        `amend` change reference and evidence where the scenario itself changed the rules.
+        `amend` change reference and evidence where the scenario itself changed the rules. Without `rounds` inside it,
+        all that happens is one round.
         """
         self._wards += 1
+        self._faults = 0
         folder = self.grounds.folder / f"{self.result.name}-{self.seed}-{self._wards}"
         common = {"CHAOS_MUTANT": self.grounds.mutant} if self.grounds.mutant else {}
         if proxies:
@@ -115,19 +126,45 @@ class Stage:
         ) as chaos:
             chaos.feed.start()
             yield chaos
+            self._close_round(chaos)
             chaos.settle()
             evidence = self.evidence = amend(chaos.evidence())
         made = oracle(chaos) if oracle else Oracle(default_core(PARTITIONS))
         verdict = judge(evidence, made.run(evidence.log, evidence.seeded))
         self._note(chaos, verdict, kinds, replays=replays)
 
+    def rounds(self, chaos: ChaosWard) -> Iterator[int]:
+        """Give the number of one round after the other; after each, start who is dead, and wait until work flows."""
+        for number, seed in enumerate(self.seeds):
+            self.seed = seed
+            chaos.random.seed(seed)
+            yield number
+            chaos.revive()
+            chaos.flowing(_BETWEEN_ROUNDS)
+            self._close_round(chaos)
+
+    def _close_round(self, chaos: ChaosWard) -> None:
+        """Check that the round's faults took place, with work pending; once for each round."""
+        if self.seed in self.result.seeds:
+            return
+        self.result.seeds.append(self.seed)
+        faults = chaos.faults[self._faults :]
+        self._faults = len(chaos.faults)
+        self.empty_unless(bool(faults), "no fault was made")
+        for fault in faults:
+            self.empty_unless(fault.hit, f"{fault.what} did not hit")
+        pending = sum(max(0, fault.pending) for fault in faults)
+        self.empty_unless(pending > 0, "no work was pending at any fault")
+        again = chaos.replays()
+        chaos.replayed += again
+        self.result.replay_rounds += again > 0
+        self.result.faults += len(faults)
+        self.result.kills += sum(fault.killed for fault in faults)
+        self.result.pending += pending
+
     def _note(self, chaos: ChaosWard, verdict: Verdict, kinds: frozenset[str], *, replays: bool) -> None:
         result = self.result
         work_twice = int(chaos.replayed) + verdict.duplicates + verdict.repeats
-        pending = sum(max(0, fault.pending) for fault in chaos.faults)
-        result.faults += len(chaos.faults)
-        result.kills += sum(fault.killed for fault in chaos.faults)
-        result.pending += pending
         result.kinds = dict(verdict.kinds + Counter(result.kinds))
         result.observations += verdict.observations
         result.alerts += verdict.alerts
@@ -136,13 +173,9 @@ class Stage:
         result.broker_lost += verdict.broker_lost
         for name, lines in verdict.found.items():
             result.anomalies[name] += len(lines)
-            result.details += [f"seed {self.seed}: {name}: {line}" for line in lines[:3]]
-        self.empty_unless(bool(chaos.faults), "no fault was made")
-        for fault in chaos.faults:
-            self.empty_unless(fault.hit, f"{fault.what} did not hit")
+            result.details += [f"seeds {self.seeds[0]}-{self.seed}: {name}: {line}" for line in lines[:3]]
         for problem in chaos.problems:
             self.empty_unless(False, problem)
-        self.empty_unless(pending > 0, "no work was pending at any fault")
         self.empty_unless(kinds <= verdict.kinds.keys(), f"the reference lacks {sorted(kinds - verdict.kinds.keys())}")
         if replays:
             self.empty_unless(work_twice > 0, "nothing was done twice")
@@ -168,11 +201,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named scenario: the most rounds that are worth their time, and the brokers it can take place on."""
+    """A named scenario: the most rounds that are worth their time, how many share a ward, and on which brokers."""
 
     name: str
     run: Callable[[Stage], None]
     most_rounds: int
+    ward_rounds: int
     engines: frozenset[str]
 
 
@@ -180,33 +214,39 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(
-    name: str, *, most_rounds: int = 1_000, engines: Sequence[str] = ("kafka", "embedded", "foreign")
+    name: str,
+    *,
+    most_rounds: int = 1_000,
+    ward_rounds: int = _WARD_ROUNDS,
+    engines: Sequence[str] = ("kafka", "embedded", "foreign"),
 ) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
     """Enter a function into the list of scenarios."""
 
     def entered(run: Callable[[Stage], None]) -> Callable[[Stage], None]:
-        SCENARIOS[name] = Scenario(name, run, most_rounds, frozenset(engines))
+        SCENARIOS[name] = Scenario(name, run, most_rounds, ward_rounds, frozenset(engines))
         return run
 
     return entered
 
 
 def play(entry: Scenario, grounds: Grounds, seeds: Sequence[int]) -> Result:
-    """Run a scenario once a seed, and return what came of it; a failure of the suite itself is raised."""
+    """Run a scenario, a round a seed, and return what came of it; what fails in one ward does not stop the next."""
     result = Result(entry.name)
     begun = time.monotonic()
-    for seed in seeds[: entry.most_rounds]:
+    rounds = seeds[: entry.most_rounds]
+    for start in range(0, len(rounds), entry.ward_rounds):
+        stage = Stage(grounds, result, rounds[start : start + entry.ward_rounds])
         try:
             if grounds.engine not in entry.engines:
                 msg = f"not on {grounds.engine}"
                 raise Skipped(msg)
-            entry.run(Stage(grounds, result, seed))
-            result.seeds.append(seed)
+            entry.run(stage)
         except Skipped as skipped:
             result.skipped = str(skipped)
             break
         except Exception as error:  # noqa: BLE001 (the other scenarios still have something to say)
-            result.empty.append(f"seed {seed}: {type(error).__name__}: {error}")
-            result.seeds.append(seed)
+            result.empty.append(f"seed {stage.seed}: {type(error).__name__}: {error}")
+            if stage.seed not in result.seeds:
+                result.seeds.append(stage.seed)
     result.seconds = time.monotonic() - begun
     return result

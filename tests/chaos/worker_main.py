@@ -1,7 +1,7 @@
 """`serve`, with a fault in it: what the suite starts in place of the product's own entry.
 
-Environment: CHAOS_CRASH `point:n` dies, CHAOS_STOP `point:n` stops itself, at the n-th passage of a named instant and
-leaves CHAOS_MARKER; CHAOS_MUTANT takes a protection away; CHAOS_REDIRECT `port=port,...` sends connections elsewhere.
+Environment: CHAOS_AT `point:n:act` dies, stops itself or hangs at the n-th passage of a named instant, and leaves
+CHAOS_MARKER; CHAOS_MUTANT takes a protection away; CHAOS_REDIRECT `port=port,...` sends connections elsewhere.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def _arm() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     if mutant := os.environ.get("CHAOS_MUTANT"):
         mutants.install(mutant)
-    for variable, act in (("CHAOS_CRASH", signal.SIGKILL), ("CHAOS_STOP", signal.SIGSTOP)):
-        if rule := os.environ.get(variable):
-            point, _, nth = rule.partition(":")
-            crash_points.install(crash_points.Trigger(point, int(nth), Path(os.environ["CHAOS_MARKER"]), act))
+    if rule := os.environ.get("CHAOS_AT"):
+        point, nth, act = rule.split(":")
+        marker = Path(os.environ["CHAOS_MARKER"])
+        crash_points.install(crash_points.Trigger(point, int(nth), marker, crash_points.ACTS[act]))
     if rules := os.environ.get("CHAOS_REDIRECT"):
         _redirect(rules)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.chaos_ward import ChaosWard
@@ -11,28 +13,39 @@ from tests.chaos.proxy import PRODUCE, Proxy
 from tests.chaos.refusals import Asked
 from tests.chaos.stage import Stage, scenario
 
-__all__ = ["crash_points", "every_point", "kills", "slow_alerts"]
+__all__ = ["POINTS", "crash_points", "die_at", "kills", "slow_alerts", "third_of"]
 
+_REVOKED = "rebalancing (revoked)"  # the same instant as `rebalancing`, when a partition is taken away
 _ELSEWHERE = {"swapping"}  # in the scenario of models that change
+POINTS = (_REVOKED, *(point for point in CRASH_POINTS if point not in _ELSEWHERE))
+_THIRDS = 3
+_AT_ONCE = {_REVOKED, "recovering", "rebalancing"}  # the first passage is the one to die at
 _BURST = 30
 _HELD_SECONDS = 1.0
+_FEW = 30  # stays side by side: new ones are admitted all the time
 
 
-def every_point(chaos: ChaosWard, most_passages: int) -> None:
+def third_of(points: Sequence[str], seed: int) -> list[str]:
+    """Return a third of the instants, chosen by the seed: seeds 3n, 3n + 1 and 3n + 2 have them all between them."""
+    mixed = random.Random(seed // _THIRDS).sample(points, len(points))  # noqa: S311 (a scenario, no secret)
+    return mixed[seed % _THIRDS :: _THIRDS]
+
+
+def die_at(chaos: ChaosWard, points: Sequence[str], most_passages: int) -> None:
     """Let both workers die at one instant after the other, side by side; the restart after one is armed for the next.
 
-    Begins with a rebalance that the first worker does not survive: the second one joins.
+    Begins with a rebalance that the first one does not survive, where that is asked for.
     """
-    marker = chaos.arm("worker-1", "rebalancing", 2, wait=True)
-    chaos.start("worker-2", wait=False)
-    chaos.await_crash("worker-1", marker, "rebalancing (revoked)")
-    points = [point for point in CRASH_POINTS if point not in _ELSEWHERE]
-    chaos.random.shuffle(points)
-    chaos.kill("worker-2")
+    if _REVOKED in points:
+        _die_revoked(chaos)
+    points = [point for point in points if point != _REVOKED]
+    for instance in ("worker-1", "worker-2"):
+        if chaos.alive(instance):
+            chaos.kill(instance)
     for pair in (points[at : at + 2] for at in range(0, len(points), 2)):
         markers: list[tuple[str, str, Path]] = []
         for instance, point in zip(("worker-1", "worker-2"), pair, strict=False):
-            nth = 1 if point in {"recovering", "rebalancing"} else chaos.random.randint(1, most_passages)
+            nth = 1 if point in _AT_ONCE else chaos.random.randint(1, most_passages)
             markers.append((instance, point, chaos.arm(instance, point, nth)))
         for instance, point, marker in markers:
             if point == "stopping":
@@ -42,11 +55,25 @@ def every_point(chaos: ChaosWard, most_passages: int) -> None:
             chaos.await_crash(instance, marker, point)
 
 
+def _die_revoked(chaos: ChaosWard) -> None:
+    """Kill the first worker in the callback in which it gives partitions up, because another one comes."""
+    if "worker-1" in chaos.ward.workers:
+        chaos.kill("worker-1")
+    marker = chaos.arm("worker-1", "rebalancing", 2, wait=True)  # the first passage is its own coming
+    newcomer = chaos.newcomer() if "worker-2" in chaos.ward.workers else "worker-2"
+    chaos.start(newcomer, wait=False)
+    chaos.await_crash("worker-1", marker, _REVOKED)
+    if newcomer != "worker-2":
+        chaos.kill(newcomer)
+        chaos.dismiss(newcomer)
+
+
 @scenario("crash-points")
 def crash_points(stage: Stage) -> None:
-    """Every instant, with a fast broker."""
-    with stage.ward(spoiling=Spoiling(poison=0.02), instances=()) as chaos:
-        every_point(chaos, 3)
+    """Die at a third of the instants in each round, with a fast broker."""
+    with stage.ward(spoiling=Spoiling(poison=0.05), block=_FEW) as chaos:
+        for _ in stage.rounds(chaos):
+            die_at(chaos, third_of(POINTS, stage.seed), 3)
 
 
 def slow_alerts(asked: Asked) -> float:
@@ -56,24 +83,32 @@ def slow_alerts(asked: Asked) -> float:
 
 @scenario("crash-points-slow-alerts")
 def crash_points_slow(stage: Stage) -> None:
-    """Every instant, with alerts that the broker gets late: a state written before its alerts would be found."""
-    with Proxy(stage.grounds.bootstrap) as proxy:
-        proxy.hold = slow_alerts
-        with stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), instances=(), proxies=[proxy]) as chaos:
-            every_point(chaos, 2)
+    """Do the same with alerts that the broker gets late: a state written before its alerts would be found."""
+    with (
+        Proxy(stage.grounds.bootstrap) as proxy,
+        stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), block=_FEW, proxies=[proxy]) as chaos,
+    ):
+        for _ in stage.rounds(chaos):
+            proxy.hold = slow_alerts
+            die_at(chaos, third_of(POINTS, stage.seed), 2)
             proxy.hold = lambda asked: 0.0
-        stage.empty_unless(proxy.held > 0, "nothing was held back")
+            _held_something(stage, proxy)
+
+
+def _held_something(stage: Stage, proxy: Proxy) -> None:
+    stage.empty_unless(proxy.held > 0, "nothing was held back")
+    proxy.held = 0
 
 
 @scenario("kills-slow-alerts")
 def kills_slow(stage: Stage) -> None:
-    """Random SIGKILLs with alerts that the broker gets late."""
-    with Proxy(stage.grounds.bootstrap) as proxy:
-        proxy.hold = slow_alerts
-        with stage.ward(rate=60.0, proxies=[proxy]) as chaos:
+    """Four random SIGKILLs with alerts that the broker gets late."""
+    with Proxy(stage.grounds.bootstrap) as proxy, stage.ward(rate=60.0, proxies=[proxy]) as chaos:
+        for _ in stage.rounds(chaos):
+            proxy.hold = slow_alerts
             random_kills(chaos, 4)
             proxy.hold = lambda asked: 0.0
-        stage.empty_unless(proxy.held > 0, "nothing was held back")
+            _held_something(stage, proxy)
 
 
 def random_kills(chaos: ChaosWard, count: int) -> None:
@@ -89,55 +124,60 @@ def random_kills(chaos: ChaosWard, count: int) -> None:
 def kills(stage: Stage) -> None:
     """Five random SIGKILLs."""
     with stage.ward() as chaos:
-        random_kills(chaos, 5)
+        for _ in stage.rounds(chaos):
+            random_kills(chaos, 5)
 
 
-@scenario("burst", most_rounds=4)
+@scenario("burst", most_rounds=5)
 def burst(stage: Stage) -> None:
     """Thirty SIGKILLs a breath apart, whatever the worker is at; then peace."""
     with stage.ward() as chaos:
-        chaos.flowing(200)
-        for _ in range(_BURST):
-            instance = chaos.random.choice(["worker-1", "worker-2"])
-            chaos.kill(instance)
-            chaos.start(instance, wait=False)
-            chaos.pause(0.1, 1.0)
-        for instance in ("worker-1", "worker-2"):
-            chaos.wait_ready(instance, 60)
+        for _ in stage.rounds(chaos):
+            chaos.flowing(100)
+            for _ in range(_BURST):
+                instance = chaos.random.choice(["worker-1", "worker-2"])
+                chaos.kill(instance)
+                chaos.start(instance, wait=False)
+                chaos.pause(0.1, 1.0)
+            for instance in ("worker-1", "worker-2"):
+                chaos.wait_ready(instance, 60)
 
 
-@scenario("kill-in-recovery", most_rounds=5)
+@scenario("kill-in-recovery")
 def kill_in_recovery(stage: Stage) -> None:
     """Three deaths in a row half-way through recovery."""
     with stage.ward() as chaos:
-        chaos.flowing(600)
-        chaos.kill("worker-1")
-        for nth in (1, 2, 1):
-            marker = chaos.arm("worker-1", "recovering", nth)
-            chaos.await_crash("worker-1", marker, "recovering")
+        chaos.flowing(400)
+        for _ in stage.rounds(chaos):
+            chaos.kill("worker-1")
+            for nth in (1, 2, 1):
+                marker = chaos.arm("worker-1", "recovering", nth)
+                chaos.await_crash("worker-1", marker, "recovering")
 
 
-@scenario("kill-in-stop", most_rounds=5)
+@scenario("kill-in-stop")
 def kill_in_stop(stage: Stage) -> None:
     """Deaths at the beginning of a graceful stop and after its last commit was sent."""
     with stage.ward(replays=False) as chaos:
-        chaos.kill("worker-1")
-        for nth in (1, 2):
-            marker = chaos.arm("worker-1", "stopping", nth, wait=True)
-            chaos.flowing(200)
-            chaos.stop("worker-1")
-            chaos.await_crash("worker-1", marker, "stopping")
+        for _ in stage.rounds(chaos):
+            chaos.kill("worker-1")
+            for nth in (1, 2):
+                marker = chaos.arm("worker-1", "stopping", nth, wait=True)
+                chaos.flowing(100)
+                chaos.stop("worker-1")
+                chaos.await_crash("worker-1", marker, "stopping")
 
 
-@scenario("sigterm-mid-batch", most_rounds=5)
+@scenario("sigterm-mid-batch")
 def sigterm_mid_batch(stage: Stage) -> None:
     """SIGTERM while records come in: a clean end, exit code 0, and nothing is done twice."""
     with stage.ward(rate=200.0, replays=False) as chaos:
-        for _ in range(3):
-            instance = chaos.random.choice(["worker-1", "worker-2"])
-            chaos.flowing(200)
-            chaos.pause(0.0, 0.5)
-            code = chaos.terminate(instance)
-            chaos.note("SIGTERM", hit=code == 0)
-            chaos.start(instance)
+        for _ in stage.rounds(chaos):
+            for _ in range(2):
+                instance = chaos.random.choice(["worker-1", "worker-2"])
+                chaos.flowing(150)
+                chaos.pause(0.0, 0.5)
+                code = chaos.terminate(instance)
+                chaos.note("SIGTERM", hit=code == 0)
+                chaos.start(instance)
     stage.demand(stage.result.duplicates == 0, "changed-alert", "a clean stop made duplicates")

@@ -45,7 +45,7 @@ def _observe(chaos: ChaosWard, names: list[str]) -> None:
     chaos.feed.flush()
 
 
-@scenario("silence", most_rounds=10)
+@scenario("silence", most_rounds=8)
 def silence(stage: Stage) -> None:
     """Let 25 patients fall silent and kill a worker a second before that is due: each is told of, and in time."""
     stage.grounds.folder.mkdir(parents=True, exist_ok=True)
@@ -54,28 +54,39 @@ def silence(stage: Stage) -> None:
     def oracle(_: ChaosWard) -> Oracle:
         return Oracle(default_core(PARTITIONS, policy=load_policy(policy)))
 
-    names = [f"silent-{number}" for number in range(_PATIENTS)]
+    names: list[str] = []
     with stage.ward(
         rate=60.0, kinds=_KINDS, replays=False, oracle=oracle, SEPSIS_MONITOR_POLICY__FILE=str(policy)
     ) as chaos:
         chaos.flowing(100)
-        _observe(chaos, names)
-        due = time.monotonic() + _SILENT_SECONDS
-        chaos.await_worked_off()
-        left = max(0.0, due - time.monotonic() - 1.0)
-        chaos.pause(left, left)
-        instance = chaos.random.choice(["worker-1", "worker-2"])
-        chaos.kill(instance)
-        chaos.start(instance, wait=False)
-        chaos.until(lambda: _told(chaos) >= _PATIENTS, 60, "an alert of every silent patient")
+        for _ in stage.rounds(chaos):
+            some = [f"silent-{stage.seed}-{number}" for number in range(_PATIENTS)]
+            names += some
+            _fall_silent(chaos, some)
+            _await_told(chaos, len(names))
     delays = _delays(stage.evidence)
     late = sorted(delay for delay in delays.values() if delay > _SILENT_SECONDS + _LATE_SECONDS)
-    stage.demand(len(delays) == _PATIENTS, "lost-alert", f"{len(delays)} of {_PATIENTS} silent patients were told of")
+    stage.demand(len(delays) == len(names), "lost-alert", f"{len(delays)} of {len(names)} silent patients were told of")
     stage.demand(not late, "lost-alert", f"{len(late)} alerts of silence were late, the last by {late[-1:]} s")
     stage.result.notes.append(
         f"{len(delays)} silences told after {min(delays.values()):.1f} to {max(delays.values()):.1f} s "
         f"(due after {_SILENT_SECONDS:.0f})"
     )
+
+
+def _fall_silent(chaos: ChaosWard, names: list[str]) -> None:
+    """Observe patients for the last time; a second before that is due to be told, a worker dies."""
+    _observe(chaos, names)
+    due = time.monotonic() + _SILENT_SECONDS
+    chaos.await_worked_off()
+    left = max(0.0, due - time.monotonic() - 1.0)
+    chaos.pause(left, left)
+    chaos.kill(chaos.random.choice(["worker-1", "worker-2"]))
+    chaos.start(next(name for name in ("worker-1", "worker-2") if not chaos.alive(name)), wait=False)
+
+
+def _await_told(chaos: ChaosWard, patients: int) -> None:
+    chaos.until(lambda: _told(chaos) >= patients, 60, "an alert of every silent patient")
 
 
 def _told(chaos: ChaosWard) -> int:

@@ -8,7 +8,7 @@ import pickle
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +33,13 @@ _WEIGHTS = "model.safetensors"
 # -- state records
 
 
-def _newest(chaos: ChaosWard) -> list[Record]:
+def _newest(chaos: ChaosWard, injected: Set[tuple[int, int]]) -> list[Record]:
     """Return the best state record of each patient, those that have seen most of their log last."""
     best: dict[bytes | None, Record] = {}
     for record in read_topic(chaos.ward.bootstrap, chaos.changelog):
         at = source_offset(record.value or b"")
+        if at < 0 or (record.partition, record.offset) in injected:
+            continue
         if record.key not in best or at >= source_offset(best[record.key].value or b""):
             best[record.key] = record
     return sorted(best.values(), key=lambda record: source_offset(record.value or b""))
@@ -48,7 +50,7 @@ def _flipped(state: bytes) -> bytes:
     return state[:middle] + bytes([state[middle] ^ 0x40]) + state[middle + 1 :]
 
 
-@scenario("damaged-states", most_rounds=5)
+@scenario("damaged-states")
 def damaged_states(stage: Stage) -> None:
     """Write damaged records, and one under another patient's key, behind good ones: recovery passes over them."""
     injected: set[tuple[int, int]] = set()
@@ -57,24 +59,30 @@ def damaged_states(stage: Stage) -> None:
         return replace(evidence, injected=frozenset(injected))
 
     with stage.ward(amend=without) as chaos:
-        chaos.flowing(800)
-        for instance in ("worker-1", "worker-2"):
-            chaos.kill(instance)
-        states = _newest(chaos)[-40:]  # of patients whose log goes on
-        last = {record.partition: record for record in states}
-        victims = [(record, _flipped(record.value or b"")) for record in states[-30:-20]]
-        victims += [(record, (record.value or b"")[:40]) for record in states[-20:-15]]
-        for record in states[-15:]:  # the record of whoever has seen most, under the key of one that has seen less
-            if record is not last[record.partition]:
-                victims.append((record, last[record.partition].value or b""))
-        injected.update(chaos.put_states([(record.partition, record.key or b"", value) for record, value in victims]))
-        chaos.note(f"{len(victims)} records damaged or under another key")
-        for instance in ("worker-1", "worker-2"):
-            chaos.start(instance, wait=False)
-        chaos.flowing(500)
+        chaos.flowing(600)
+        for _ in stage.rounds(chaos):
+            for instance in ("worker-1", "worker-2"):
+                chaos.kill(instance)
+            victims = _victims(_newest(chaos, injected)[-40:])  # of patients whose log goes on
+            injected.update(chaos.put_states(victims))
+            chaos.note(f"{len(victims)} records damaged or under another key")
+            for instance in ("worker-1", "worker-2"):
+                chaos.start(instance, wait=False)
+            chaos.flowing(300)
 
 
-@scenario("no-sound-state", most_rounds=5)
+def _victims(states: Sequence[Record]) -> list[tuple[int, bytes, bytes]]:
+    """Return harmful records (partition, key, state) to be written behind these."""
+    last = {record.partition: record for record in states}
+    victims = [(record, _flipped(record.value or b"")) for record in states[-30:-20]]
+    victims += [(record, (record.value or b"")[:40]) for record in states[-20:-15]]
+    for record in states[-15:]:  # the record of whoever has seen most, under the key of one that has seen less
+        if record is not last[record.partition]:
+            victims.append((record, last[record.partition].value or b""))
+    return [(record.partition, record.key or b"", value) for record, value in victims]
+
+
+@scenario("no-sound-state")
 def no_sound_state(stage: Stage) -> None:
     """Leave patients with nothing but a damaged record, or one with a state that is not a number."""
     seeded: dict[bytes, bytes] = {}
@@ -84,23 +92,33 @@ def no_sound_state(stage: Stage) -> None:
         return replace(evidence, injected=frozenset(injected), seeded=seeded)
 
     with stage.ward(rate=60.0, amend=with_seeds) as chaos:
-        chaos.flowing(300)
-        for instance in ("worker-1", "worker-2"):
-            chaos.kill(instance)
-        donor = _newest(chaos)[-1].value or b""
-        seeded.update({b"damaged-1": _flipped(donor), b"damaged-2": donor[:100], b"not-a-number": _not_a_number(donor)})
-        places = [(chaos.partition(key), key, state) for key, state in seeded.items()]
-        injected.update(chaos.put_states(places))
-        chaos.note("patients with nothing but a damaged state")
-        for instance in ("worker-1", "worker-2"):
-            chaos.start(instance, wait=False)
-        for hour in range(20):
-            for key in seeded:
-                body = {"patient_id": key.decode(), "time": f"2026-11-20T{hour:02d}:07:00Z", "heart_rate": 80 + hour}
-                chaos.feed.send(chaos.ward.topics.observations, key, json.dumps(body).encode())
-        chaos.await_worked_off()
-        resets = sum(chaos.counter(instance, "state_resets_total") for instance in ("worker-1", "worker-2"))
-        stage.demand(resets >= len(seeded), "lost-event", f"{resets:.0f} of {len(seeded)} damaged states were flagged")
+        chaos.flowing(200)
+        for _ in stage.rounds(chaos):
+            for instance in ("worker-1", "worker-2"):
+                chaos.kill(instance)
+            made = _unsound(_newest(chaos, injected)[-1].value or b"", stage.seed)
+            seeded.update(made)
+            places = [(chaos.partition(key), key, state) for key, state in made.items()]
+            injected.update(chaos.put_states(places))
+            chaos.note("patients with nothing but a damaged state")
+            for instance in ("worker-1", "worker-2"):
+                chaos.start(instance, wait=False)
+            _observe(chaos, made)
+            resets = sum(chaos.counter(instance, "state_resets_total") for instance in ("worker-1", "worker-2"))
+            stage.demand(resets >= len(made), "lost-event", f"{resets:.0f} of {len(made)} damaged states were flagged")
+    _demand_numbers(stage)
+
+
+def _observe(chaos: ChaosWard, patients: Iterable[bytes]) -> None:
+    """Send 20 hours of the patients' heart rates, and wait until they are worked off."""
+    for hour in range(20):
+        for key in patients:
+            body = {"patient_id": key.decode(), "time": f"2026-11-20T{hour:02d}:07:00Z", "heart_rate": 80 + hour}
+            chaos.feed.send(chaos.ward.topics.observations, key, json.dumps(body).encode())
+    chaos.await_worked_off()
+
+
+def _demand_numbers(stage: Stage) -> None:
     for record in (*stage.evidence.scores, *stage.evidence.alerts):
         said = plain(record.value)
         if said.get("source") != "technical":  # such an alert shows no risk
@@ -110,11 +128,21 @@ def no_sound_state(stage: Stage) -> None:
             )
 
 
-def _not_a_number(state: bytes) -> bytes:
-    """Return a sound record of the patient `not-a-number` whose hidden state is not a number."""
+def _unsound(donor: bytes, name: int) -> dict[bytes, bytes]:
+    """Return states, by patient, from which nobody can go on."""
+    key = f"not-a-number-{name}".encode()
+    return {
+        f"damaged-{name}-1".encode(): _flipped(donor),
+        f"damaged-{name}-2".encode(): donor[:100],
+        key: _not_a_number(donor, key),
+    }
+
+
+def _not_a_number(state: bytes, key: bytes) -> bytes:
+    """Return a sound record of this patient whose hidden state is not a number."""
     layout = default_core(PARTITIONS).layout
     rows = np.frombuffer(state, layout.dtype).copy()
-    rows["key"], rows["offset"] = b"not-a-number", -1
+    rows["key"], rows["offset"] = key, -1
     rows["state"]["h"] = np.nan
     return layout.dump(rows)[0]
 
@@ -145,7 +173,7 @@ def _pickled(folder: Path) -> None:
     (folder / _WEIGHTS).write_bytes(pickle.dumps(_Payload(folder.parent / "canary")))
 
 
-@scenario("model-artefacts", most_rounds=3)
+@scenario("model-artefacts", most_rounds=3, ward_rounds=1)
 def model_artefacts(stage: Stage) -> None:
     """Start a worker with a truncated, a swapped and a pickled model: it refuses, and the other one goes on."""
     with stage.ward(rate=120.0, replays=False, SEPSIS_MONITOR_LOG__FORMAT="json") as chaos:
@@ -162,17 +190,19 @@ def model_artefacts(stage: Stage) -> None:
         chaos.flowing(300)
 
 
-@scenario("model-rollout", most_rounds=5)
+@scenario("model-rollout")
 def model_rollout(stage: Stage) -> None:
-    """Roll a model with another hidden size out over live state, dying on the way, and back; alerts are kept."""
+    """Roll a model with another hidden size out over live state, or back, dying on the way; alerts are kept."""
     eras: list[tuple[dict[int, int], str]] = []
 
     def oracle(_: ChaosWard) -> Oracle:
-        return Oracle(default_core(PARTITIONS), [(at, default_core(PARTITIONS, model)) for at, model in eras])
+        cores = {name: default_core(PARTITIONS, name) for name in ("bedside", _OTHER_MODEL)}
+        return Oracle(cores["bedside"], [(at, cores[model]) for at, model in eras])
 
     with stage.ward(rate=120.0, oracle=oracle, replays=False) as chaos:
-        for model in (_OTHER_MODEL, "bedside"):
-            chaos.flowing(800)
+        for number in stage.rounds(chaos):
+            model = ("bedside", _OTHER_MODEL)[(number + 1) % 2]
+            chaos.flowing(300)
             for instance in ("worker-1", "worker-2"):
                 assert chaos.terminate(instance) == 0, "a worker did not end cleanly before the change"
             with chaos.ward.positions() as positions:
@@ -180,9 +210,6 @@ def model_rollout(stage: Stage) -> None:
             chaos.common[_MODEL] = model
             marker = chaos.arm("worker-1", "swapping", chaos.random.randint(1, 2))
             chaos.await_crash("worker-1", marker, f"swapping to {model}")
-            for instance in ("worker-1", "worker-2"):
-                chaos.start(instance, wait=False)
-        chaos.flowing(500)
     models: dict[str, set[str]] = {}
     for record in stage.evidence.alerts:
         body = plain(record.value)
@@ -224,7 +251,7 @@ def _fill(path: Path) -> None:
             return
 
 
-@scenario("disk-full", most_rounds=3)
+@scenario("disk-full", most_rounds=3, ward_rounds=1)
 def disk_full(stage: Stage) -> None:
     """Let the disk of a worker's data and log be full: it goes on."""
     disk = stage.grounds.folder / f"full-{stage.seed}"
@@ -240,7 +267,7 @@ def disk_full(stage: Stage) -> None:
         chaos.start("worker-2", wait=False)
 
 
-@scenario("disk-read-only", most_rounds=3)
+@scenario("disk-read-only", most_rounds=3, ward_rounds=1)
 def disk_read_only(stage: Stage) -> None:
     """Give a worker a disk that it cannot write: it refuses to start and names the setting; the other one goes on."""
     disk = stage.grounds.folder / f"read-only-{stage.seed}"
