@@ -141,7 +141,10 @@ class Worker:
         broker that has gone: hence no wait_for, and a timer in a thread of its own behind it.
         """
         self._stopping = True
-        late = "the broker did not take the last writes in time"
+        late = (
+            f"work in hand was not done and acknowledged within {_STOP_SECONDS:.0f} s, because the worker or the "
+            "broker was slow; it will be done again"
+        )
         backstop = threading.Timer(_STOP_SECONDS + 1, end_process, (Exit.NOT_DRAINED, late))
         backstop.daemon = True
         backstop.start()

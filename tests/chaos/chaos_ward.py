@@ -158,7 +158,7 @@ class ChaosWard(Crew):
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.ward.workers[instance].wait(2)
         self.ward.kill(instance)
-        return self.ward.workers[instance].returncode
+        return self.ward.workers[instance].wait()
 
     def _demand(self, condition: Callable[[], bool], what: str) -> None:
         try:

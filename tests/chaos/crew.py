@@ -11,19 +11,19 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.exits import Exit
+from tests.chaos.nursery import nursery
 from tests.e2e.ward import Ward
 from tests.waiting import until
 
 __all__ = ["START_SECONDS", "Crew", "Fault"]
 
-_ROOT = Path(__file__).parents[2]
 _RESTARTED = {code for code in Exit if Exit.STREAM_FAILED <= code <= Exit.MISASSIGNED} | {1}  # as a supervisor does
 START_SECONDS = 90.0
 
@@ -60,9 +60,13 @@ class Crew(ABC):
         """Start a worker, plain unless its environment says otherwise."""
         module = "tests.chaos.worker_main" if self.common or environment else "monitor"
         self._resting.discard(instance)
-        self.ward.start(instance, module=module, PYTHONPATH=str(_ROOT), **self.common, **environment)
+        self._launch(instance, module, environment)
         if wait:
             self.wait_ready(instance)
+
+    def _launch(self, instance: str, module: str, environment: Mapping[str, str]) -> None:
+        merged = self.ward.environment_of(instance, {**self.common, **environment})
+        self.ward.workers[instance] = nursery().start(module, merged, self.ward.log_of(instance))
 
     def arm(self, instance: str, point: str, nth: int = 1, *, wait: bool = False, act: str = "die") -> Path:
         """Start a worker that does something at the n-th passage of an instant; return where it marks that.
@@ -73,7 +77,7 @@ class Crew(ABC):
         marker = self.ward.folder / f"{instance}-{self._arms}.hit"
         (self._resting.add if act == "die" else self._resting.discard)(instance)
         environment = {"CHAOS_AT": f"{point}:{nth}:{act}", "CHAOS_MARKER": str(marker)}
-        self.ward.start(instance, module="tests.chaos.worker_main", PYTHONPATH=str(_ROOT), **self.common, **environment)
+        self._launch(instance, "tests.chaos.worker_main", environment)
         if wait:
             self.wait_ready(instance)
         return marker
@@ -84,7 +88,7 @@ class Crew(ABC):
         until(
             self._tending(lambda: process.poll() is not None), seconds=seconds, what=f"{what}: {self._tail(instance)}"
         )
-        hit = marker.exists() and process.returncode == -signal.SIGKILL
+        hit = marker.exists() and process.poll() == -signal.SIGKILL
         self.faults.append(Fault(what, self.pending(), hit, killed=hit))
 
     def kill(self, instance: str, what: str = "SIGKILL") -> None:

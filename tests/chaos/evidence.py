@@ -65,6 +65,7 @@ def consumer(bootstrap: str) -> Consumer:
             "bootstrap.servers": bootstrap,
             "group.id": "chaos-judge",
             "enable.auto.commit": False,
+            "isolation.level": "read_uncommitted",  # as the workers: what is acknowledged counts
             "auto.offset.reset": "earliest",
             "enable.partition.eof": False,
             "topic.metadata.refresh.interval.ms": 2_000,

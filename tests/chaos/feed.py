@@ -87,7 +87,7 @@ class Feed:
         self._topics, self._seed = topics, seed
         self.spoiling = spoiling or Spoiling()
         self._draw = np.random.default_rng(seed)
-        self._producer = producer(bootstrap)
+        self._bootstrap, self._producer = bootstrap, producer(bootstrap)
         self._stop, self._gate, self._held = threading.Event(), threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._failure: BaseException | None = None
@@ -118,6 +118,10 @@ class Feed:
         self._gate.acquire()
         self._held = True
         self.flush()
+
+    def renew(self) -> None:
+        """Go on as a gateway does that was started anew; to be called while it is held."""
+        self._producer = producer(self._bootstrap)
 
     def go_on(self) -> None:
         """Send again."""

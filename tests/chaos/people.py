@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from tests.chaos.chaos_ward import ChaosWard
+from tests.chaos.evidence import Evidence
+from tests.chaos.oracle import plain
 
-__all__ = ["HOURS", "admit_all", "announce", "observe"]
+__all__ = ["HOURS", "admit_all", "announce", "closed_steps", "observations", "observe"]
 
 HOURS = 30
 
@@ -18,8 +20,8 @@ def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def observe(chaos: ChaosWard, patient: str, start: datetime, hours: int = HOURS) -> None:
-    """Send an hourly observation of somebody who falls ill, the same for every patient."""
+def observations(patient: str, start: datetime, hours: int = HOURS) -> Iterator[bytes]:
+    """Give the values of hourly observations of somebody who falls ill, the same for every patient."""
     for hour in range(hours):
         body = {
             "patient_id": patient,
@@ -30,7 +32,23 @@ def observe(chaos: ChaosWard, patient: str, start: datetime, hours: int = HOURS)
             "systolic_bp": 122 - hour,
             "oxygen_saturation": 97 - hour // 6,
         }
-        chaos.feed.send(chaos.ward.topics.observations, patient.encode(), json.dumps(body).encode())
+        yield json.dumps(body).encode()
+
+
+def observe(chaos: ChaosWard, patient: str, start: datetime, hours: int = HOURS) -> None:
+    """Send a patient's observations through the feed."""
+    for value in observations(patient, start, hours):
+        chaos.feed.send(chaos.ward.topics.observations, patient.encode(), value)
+
+
+def closed_steps(evidence: Evidence, patient: str) -> Mapping[tuple[str, int], float]:
+    """Return the risks of a patient's closed steps, by stay and step."""
+    found: dict[tuple[str, int], float] = {}
+    for record in evidence.scores:
+        if record.key == patient.encode():
+            body = plain(record.value)
+            found.update({(body["stay_id"], step["step"]): step["risk"] for step in body["closed"]})
+    return found
 
 
 def announce(chaos: ChaosWard, patient: str, kind: str, moment: datetime, **more: Any) -> None:

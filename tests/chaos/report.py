@@ -59,6 +59,9 @@ def _sums(results: Sequence[Result]) -> list[str]:
     kinds: Counter[str] = sum((Counter(result.kinds) for result in results), Counter())
     lines = ["alert events: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))]
     lines += [f"{found} anomalies in {faults} faults ({kills} SIGKILLs of workers) and {alerts} alerts"]
+    lost = sum(result.broker_lost for result in results)
+    if lost:
+        lines.append(f"a broker lost {lost} records that it had acknowledged: judged on what it kept")
     if not found:
         lines.append(f"none of n bounds, at 95 %: a fault does harm in fewer than {bound(faults):.2%} of the cases")
     return lines

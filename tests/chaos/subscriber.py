@@ -29,6 +29,10 @@ class Subscriber:
         """Tell whether it has read at least so many."""
         return len(self.seen) >= records
 
+    def places(self) -> set[tuple[int, int]]:
+        """Return the partitions and offsets of what it has read."""
+        return {(record.partition, record.offset) for record in list(self.seen)}
+
     def stop(self) -> None:
         """Read no more."""
         self._stop.set()

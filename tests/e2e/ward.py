@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from kafka import TopicPartition
@@ -37,7 +37,7 @@ from monitor.settings import ENV_PREFIX, Settings, load_settings
 from monitor.topic_admin import create_topics
 from tests.waiting import until
 
-__all__ = ["Ward", "closed_risks", "open_ward", "real_stays"]
+__all__ = ["Process", "Ward", "closed_risks", "open_ward", "real_stays"]
 
 _DEMO = Path(__file__).parents[2] / "monitor" / "data" / "demo-stays.parquet"
 _ALL = Path(__file__).parents[3] / "shared" / "data" / "p19-dev.parquet"
@@ -53,6 +53,17 @@ def real_stays(count: int, seed: int) -> Cohort:
     return cohort.select(keep)
 
 
+class Process(Protocol):
+    """A worker's process: what of `subprocess.Popen` is needed."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...  # noqa: D102
+    def wait(self, timeout: float | None = None) -> int: ...  # noqa: D102
+    def send_signal(self, number: int, /) -> None: ...  # noqa: D102
+    def kill(self) -> None: ...  # noqa: D102
+
+
 @dataclass
 class Ward:
     """One deployment: a topic prefix, a group, and its workers."""
@@ -61,7 +72,7 @@ class Ward:
     bootstrap: str
     folder: Path
     environment: Mapping[str, str]
-    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    workers: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -74,18 +85,26 @@ class Ward:
 
         It ends with the thread that started it.
         """
+        merged = self.environment_of(instance, environment)
+        tied = [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid())]
+        command = [*tied, sys.executable, "-m", module, "serve"]
+        with self.log_of(instance).open("ab") as log:
+            self.workers[instance] = subprocess.Popen(command, stdout=log, stderr=log, env=merged)
+
+    def environment_of(self, instance: str, more: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a worker that is about to start, with a port of its own."""
         port = self.ports[instance] = free_port()
-        log = (self.folder / f"{instance}.log").open("ab")
-        merged = {
+        return {
             **os.environ,
             **self.environment,
             "SEPSIS_MONITOR_WORKER__INSTANCE": instance,
             "SEPSIS_MONITOR_HTTP__PORT": str(port),
-            **environment,
+            **more,
         }
-        tied = [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid())]
-        command = [*tied, sys.executable, "-m", module, "serve"]
-        self.workers[instance] = subprocess.Popen(command, stdout=log, stderr=log, env=merged)
+
+    def log_of(self, instance: str) -> Path:
+        """Return the file that a worker's output goes to."""
+        return self.folder / f"{instance}.log"
 
     def wait_ready(self, instance: str = "worker-1", seconds: float = 60.0) -> None:
         """Wait until the worker's /readyz says so."""
@@ -112,7 +131,7 @@ class Ward:
 
     def log(self, instance: str = "worker-1") -> str:
         """Return what the worker has logged."""
-        return (self.folder / f"{instance}.log").read_text()
+        return self.log_of(instance).read_text()
 
     def replay(self, stream: ReplayStream, *, speed: float = 0.0) -> ReplaySummary:
         """Publish a replay as the command does; returns when the last discharge is sent."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from confluent_kafka import Producer
 
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.evidence import Evidence
-from tests.chaos.feed import Spoiling
+from tests.chaos.feed import Spoiling, producer
 from tests.chaos.oracle import plain
-from tests.chaos.people import HOURS, admit_all, announce, observe
+from tests.chaos.people import HOURS, admit_all, announce, closed_steps, observations, observe
 from tests.chaos.stage import Stage, scenario
 
-__all__ = ["added_latency_ms", "poison", "spoilt_events"]
+__all__ = ["added_latency_ms", "poison", "spoilt_events", "transactions"]
 
 _MOST_ADDED_MS = 200.0
 
@@ -65,17 +66,53 @@ def added_latency_ms(evidence: Evidence, poisoned: Sequence[tuple[float, float]]
     return float(np.percentile(waits[0], 99)), float(np.percentile(waits[1], 99))
 
 
+@scenario("transactions")
+def transactions(stage: Stage) -> None:
+    """Let a gateway commit one transaction, abort one and leave one open: every record counts, and nobody waits.
+
+    The workers read what is acknowledged, whatever becomes of its transaction: else one gateway that hangs in its own
+    would stop all patients of a partition.
+    """
+    names: list[int] = []
+    with stage.ward(rate=100.0) as chaos:
+        for number in stage.rounds(chaos):
+            names.append(stage.seed)
+            hung = _send_in_transactions(chaos, stage.seed, number)
+            chaos.note("a transaction aborted, one open")
+            chaos.kill("worker-1")
+            chaos.start("worker-1", wait=False)
+            chaos.flowing(300)
+            hung.abort_transaction(30)
+    for name in names:
+        patients = [closed_steps(stage.evidence, f"{how}-{name}") for how in ("committed", "aborted", "open")]
+        steps = [{step: risk for (_, step), risk in patient.items()} for patient in patients]
+        stage.demand(len(steps[0]) == HOURS - 1, "lost-event", f"{len(steps[0])} steps of a committed transaction")
+        stage.demand(steps[0] == steps[1] == steps[2], "lost-event", "what became of a transaction made a difference")
+
+
+def _send_in_transactions(chaos: ChaosWard, name: int, number: int) -> Producer:
+    """Send the same of three patients, each in a transaction; return the gateway whose transaction is open."""
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=100)
+    ends: dict[str, Callable[[Producer], object]] = {
+        "committed": lambda gateway: gateway.commit_transaction(30),
+        "aborted": lambda gateway: gateway.abort_transaction(30),
+        "open": lambda gateway: gateway.flush(30),
+    }
+    for how, end in ends.items():
+        gateway = producer(
+            chaos.ward.bootstrap,
+            **{"transactional.id": f"{chaos.ward.topics.prefix}{how}-{number}", "message.timeout.ms": 30_000},
+        )
+        gateway.init_transactions(30)
+        gateway.begin_transaction()
+        for value in observations(f"{how}-{name}", begin):
+            gateway.produce(chaos.ward.topics.observations, key=f"{how}-{name}", value=value)
+        gateway.flush(30)
+        end(gateway)
+    return gateway
+
+
 # -- patients
-
-
-def _steps(evidence: Evidence, patient: str) -> Mapping[tuple[str, int], float]:
-    """Return the risks of a patient's closed steps, by stay and step."""
-    found: dict[tuple[str, int], float] = {}
-    for record in evidence.scores:
-        if record.key == patient.encode():
-            body = plain(record.value)
-            found.update({(body["stay_id"], step["step"]): step["risk"] for step in body["closed"]})
-    return found
 
 
 @scenario("patients")
@@ -116,9 +153,9 @@ def _come_and_go(chaos: ChaosWard, name: int) -> None:
 
 def _demand_stays_apart(stage: Stage, name: int) -> None:
     evidence = stage.evidence
-    fresh = {step: risk for (_, step), risk in _steps(evidence, f"fresh-{name}").items()}
+    fresh = {step: risk for (_, step), risk in closed_steps(evidence, f"fresh-{name}").items()}
     reused = f"reused-{name}"
-    again = {step: risk for (stay, step), risk in _steps(evidence, reused).items() if stay == f"{reused}-2"}
+    again = {step: risk for (stay, step), risk in closed_steps(evidence, reused).items() if stay == f"{reused}-2"}
     stage.demand(again == fresh, "cross-patient", "a second stay under the same id is not that of a new patient")
     merged = f"merged-{name}".encode()
     late = [record for record in evidence.rejected if record.key == merged]
@@ -144,7 +181,7 @@ def silent(stage: Stage) -> None:
             observe(chaos, names[-1], begin + timedelta(hours=HOURS + 48), 4)
             chaos.flowing(100)
     for name in names:
-        steps = sorted(step for _, step in _steps(stage.evidence, name))
+        steps = sorted(step for _, step in closed_steps(stage.evidence, name))
         stage.demand(
             steps == list(range(HOURS + 48 + 3)), "lost-event", f"closed steps {steps[:3]}..., {len(steps)} in all"
         )
