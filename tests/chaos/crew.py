@@ -66,7 +66,9 @@ class Crew(ABC):
 
     def _launch(self, instance: str, module: str, environment: Mapping[str, str]) -> None:
         merged = self.ward.environment_of(instance, {**self.common, **environment})
-        self.ward.workers[instance] = nursery().start(module, merged, self.ward.log_of(instance))
+        log = self.ward.log_of(instance)
+        log.touch()
+        self.ward.workers[instance] = nursery().start(module, merged, log)
 
     def arm(self, instance: str, point: str, nth: int = 1, *, wait: bool = False, act: str = "die") -> Path:
         """Start a worker that does something at the n-th passage of an instant; return where it marks that.
