@@ -26,9 +26,9 @@ from monitor.demo_feed import Feed
 from monitor.demo_replay import EndWatch, ReplayThread, group_positions, results_of
 from monitor.demo_result import DemoResult
 from monitor.demo_ward import Ward, stays_of
-from monitor.demo_workers import Workers
 from monitor.errors import Failure
 from monitor.follow import TopicReader
+from monitor.local_workers import Workers
 from monitor.replay import ReplayOptions, ReplayStream
 from monitor.sections import KafkaSettings
 from monitor.settings import Settings

@@ -183,7 +183,7 @@ def test_a_worker_that_dies_ends_it_with_one_line(
     os.kill(_worker_of(process.pid), signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert stderr == "sepsis-monitor: worker-1 ended by signal SIGKILL in the middle of the demo\n"
+    assert stderr == "sepsis-monitor: worker-1 ended by signal SIGKILL while it was needed\n"
     assert leftovers(tmp_path) == []
 
 

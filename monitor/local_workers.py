@@ -1,4 +1,4 @@
-"""The workers of a demo: processes of `serve`, as an operator would run them, watched and stopped with it."""
+"""Workers on this machine: processes of `serve`, as an operator would run them; they end with whoever needs them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    settings: Settings
+    folder: Path
 
 
 class Workers:
@@ -55,7 +57,7 @@ class Workers:
         workers = cls([])
         try:
             for number in range(1, count + 1):
-                workers._workers.append(_start(settings, f"worker-{number}", folder))
+                workers._workers.append(_start(settings, f"worker-{number}", folder / f"worker-{number}"))
             yield workers
         finally:
             workers.stop()
@@ -78,8 +80,26 @@ class Workers:
             code = worker.process.poll()
             if code is not None:
                 how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-                msg = f"{worker.name} ended {how} in the middle of the demo{_last_words(worker.log)}"
+                msg = f"{worker.name} ended {how} while it was needed{_last_words(worker.log)}"
                 raise Failure(msg)
+
+    def kill(self) -> None:
+        """End all by SIGKILL."""
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
+
+    def start_again(self) -> None:
+        """Start all that have ended, as they were."""
+        self._workers = [
+            worker if worker.process.poll() is None else _start(worker.settings, worker.name, worker.folder)
+            for worker in self._workers
+        ]
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The workers' processes; each is the `serve` itself."""
+        return [worker.process.pid for worker in self._workers]
 
     def counters(self) -> dict[str, float]:
         """Return what their /metrics count, by sample name, summed over labels and workers. Raises Failure."""
@@ -115,9 +135,8 @@ def settings_toml(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _start(settings: Settings, name: str, folder: Path) -> _Worker:
-    own = folder / name
-    own.mkdir()
+def _start(settings: Settings, name: str, own: Path) -> _Worker:
+    own.mkdir(exist_ok=True)
     port = free_port()
     worker = settings.worker.model_copy(update={"instance": name, "data_dir": own / "data"})
     listening = settings.http.model_copy(update={"host": "127.0.0.1", "port": port})
@@ -127,7 +146,7 @@ def _start(settings: Settings, name: str, folder: Path) -> _Worker:
     )
     program = [sys.executable, "-m", "monitor", "--config", str(config), "serve"]
     command = [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *program]
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - no shell, and every word is ours
             command,
             stdin=subprocess.DEVNULL,
@@ -136,7 +155,7 @@ def _start(settings: Settings, name: str, folder: Path) -> _Worker:
             env=_environment(),
             start_new_session=True,  # Ctrl-C is for us: the workers are stopped before the broker
         )
-    return _Worker(name, process, port, log)
+    return _Worker(name, process, port, log, settings, own)
 
 
 def _environment() -> Mapping[str, str]:

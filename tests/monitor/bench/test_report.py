@@ -1,0 +1,60 @@
+"""The report names the worst of each figure, and its ratios are of like with like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from monitor.bench.core_cost import CoreCost
+from monitor.bench.latency import Latency
+from monitor.bench.report import Report
+from monitor.bench.throughput import Baseline, Throughput
+
+
+def run(workers: int, patients: int, *, seconds: float, cpu: float) -> Throughput:
+    return Throughput(workers, patients, 1_000_000, seconds, cpu, 100_000_000, 180_000_000, 3.25)
+
+
+@pytest.fixture
+def report() -> Report:
+    made = Report({"machine": "made up"}, state_bytes=2_994)
+    made.add(run(1, 1_000, seconds=20, cpu=12), Baseline(1_000_000, 16, 10))
+    made.add(run(2, 1_000, seconds=11, cpu=15), None)
+    made.add(run(1, 20_000, seconds=25, cpu=30), Baseline(1_000_000, 24, 20))
+    made.cores += [CoreCost(1_000, 60_000, 12.0, 3.0), CoreCost(20_000, 60_000, 20.0, 4.0)]
+    made.latencies.append(Latency("worker", 500, 25, 400, (20, 31, 40), (19, 30, 41)))
+    return made
+
+
+def test_the_worst_of_each_stands_at_the_top(report: Report) -> None:
+    said: dict[str, Any] = json.loads(json.dumps(report.as_json()))
+    assert said["cpu_ratio_to_baseline"] == 1.5
+    assert said["rate_ratio_to_baseline"] == 0.8
+    assert said["cpu_seconds_per_million_events"] == 30
+    assert said["core_ratio_to_lstm"] == 5
+    assert said["events_per_cpu_second_two_workers_to_one"] == 0.8
+    assert said["state_bytes_per_patient"] == 2_994
+
+
+def test_every_run_says_what_it_was_and_came_to(report: Report) -> None:
+    said: dict[str, Any] = report.as_json()
+    first, second, _ = said["runs"]
+    assert (first["patients"], first["workers"], first["events_per_second"]) == (1_000, 1, 50_000)
+    assert (first["peak_bytes_above_idle"], first["recovery_seconds"]) == (80_000_000, 3.25)
+    assert (second["cpu_ratio_to_baseline"], second["baseline_events_per_second"]) == (None, None)
+
+
+def test_without_a_baseline_there_are_no_ratios() -> None:
+    made = Report({}, 1)
+    made.add(run(1, 10, seconds=1, cpu=1), None)
+    said = made.as_json()
+    assert (said["cpu_ratio_to_baseline"], said["core_ratio_to_lstm"]) == (None, None)
+    assert said["events_per_cpu_second_two_workers_to_one"] is None
+
+
+def test_tables_show_what_there_is(report: Report) -> None:
+    titles = [title for title, heads, rows in report.tables() if all(len(row) == len(heads) for row in rows)]
+    assert len(titles) == 3
+    assert len(Report({}, 1).tables()) == 0
