@@ -5,6 +5,10 @@ rows of the hour, and rows weigh N_h. The hour's own odds are then explained by 
 time: what is left for the network is what tells patients of the same hour apart, and it has nothing to gain from
 counting hours (septic records of this data set are longer than others, an artefact of how it was cut).
 
+Made-up healthy rows have no label. Their logit is to stay below a ceiling, and the square of what it exceeds that by is
+the loss. So what is too high is pressed down however low it is already, which a cross-entropy hardly does, and nothing
+is gained by saying less than the ceiling.
+
 With `order_weight`, rows of the same hour are compared in pairs, too, drawn at random: by how much the target of one
 exceeds the other's, the logits should differ (Burges et al., Learning to rank using gradient descent, ICML 2005). The
 cross-entropy of rare events hardly minds the order of low risks; the pairs mind it everywhere.
@@ -39,6 +43,7 @@ class Targets:
     offset: NDArray[np.float32]  # the hour's log-odds
     weight: NDArray[np.float32]
     hour: NDArray[np.int32]  # of the stay
+    ceiling: NDArray[np.float32]  # of the logit of a made-up healthy row, which has no label; infinite for others
 
 
 class Learner:
@@ -94,10 +99,13 @@ class Learner:
         logits = self._shared(x)[torch.from_numpy(inside).to(device)]  # (rows)
         # loss
         at = batch.rows[inside]
-        label, offset, weight = (
-            torch.from_numpy(each[at]).to(device) for each in (targets.label, targets.offset, targets.weight)
+        label, offset, weight, ceiling = (
+            torch.from_numpy(each[at]).to(device)
+            for each in (targets.label, targets.offset, targets.weight, targets.ceiling)
         )
-        loss = nn.functional.binary_cross_entropy_with_logits(logits + offset, label, weight=weight, reduction="sum")
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits + offset, label, reduction="none")
+        excess = torch.relu(logits - ceiling)  # 0 under an infinite ceiling
+        loss = (weight * torch.where(torch.isinf(ceiling), entropy, excess * excess)).sum()
         if self._config.order_weight == 0:
             return loss
         one, two = (torch.from_numpy(each).to(device) for each in _pairs(targets.hour[at], pairing))
@@ -105,7 +113,7 @@ class Learner:
         order = nn.functional.binary_cross_entropy_with_logits(
             logits[one] - logits[two],
             torch.sigmoid(wanted[one] - wanted[two]),
-            weight=(weight[one] * weight[two]).sqrt(),
+            weight=(weight[one] * weight[two]).sqrt() * (torch.isinf(ceiling[one]) & torch.isinf(ceiling[two])),
             reduction="sum",
         )
         return loss + self._config.order_weight * order

@@ -149,10 +149,10 @@ def epoch_cohort(cohort: Cohort, config: TrainingConfig, rng: np.random.Generato
 def with_healthy(shown: Shown, config: TrainingConfig, rng: np.random.Generator) -> Shown:
     """Return the stays of an epoch with made-up healthy ones behind them, as many as the configuration says."""
     count = round(config.healthy_share * shown.cohort.n_stays)
-    healthy = healthy_stays(count, rng)
+    healthy, weights = healthy_stays(count, rng, shown.cohort)
     return Shown(
         cohort=shown.cohort.followed_by(healthy),
-        stay_weights=np.concatenate([shown.stay_weights, np.full(count, config.healthy_weight, dtype=np.float32)]),
+        stay_weights=np.concatenate([shown.stay_weights, np.float32(config.healthy_weight) * weights]),
         rows=np.concatenate([shown.rows, np.full(healthy.n_rows, -1, dtype=np.int64)]),
     )
 

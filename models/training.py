@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from models.tutor import Tutor
 
 __all__ = ["THREE", "Epoch", "Run", "Trained", "teacher_file", "train", "tutor_file"]
 
+_TARGETS = tuple(field.name for field in fields(Targets))
 _TUTOR_SEED = 2000  # apart from the seeds of epochs and teacher
 
 THREE = frozenset({"heart_rate", "respiratory_rate", "temperature"})
@@ -171,9 +172,7 @@ class Run:
         ]
         x = np.concatenate([sequences.x for _, sequences, _ in views])
         said = [targets for _, _, targets in views]
-        targets = Targets(
-            *(np.concatenate([getattr(each, part) for each in said]) for part in ("label", "offset", "weight", "hour"))
-        )
+        targets = Targets(*(np.concatenate([getattr(each, part) for each in said]) for part in _TARGETS))
         tutor = Tutor.learn(x, targets, self.config, progress or (lambda *_: None)).to_tensor()
         if cache is not None:
             write_checkpoint(cache, Checkpoint(identity, (), {"tutor": tutor}))
@@ -182,7 +181,7 @@ class Run:
     def _show(self, rng: np.random.Generator, *, healthy: bool = False) -> tuple[Shown, Sequences, Targets]:
         """Return the stays of one epoch or view, partly hidden, their features, and what is to be said of each row.
 
-        With `healthy`, made-up stays stand behind them: a small share of the hour's odds is to be said of those,
+        With `healthy`, made-up stays stand behind them, whose risk is to stay below a small share of the hour's odds,
         whatever teacher and tutor would say.
         """
         shown = epoch_cohort(self.training, self.config, rng)
@@ -194,13 +193,13 @@ class Run:
         if not self.config.clock:
             weight = weight * hour_weight
         real = shown.rows >= 0
-        healthy = 1 / (1 + np.exp(-(np.float32(np.log(self.config.healthy_odds)) + offset)))
-        label = np.where(real, self.labels[shown.rows], healthy)
+        ceiling = np.where(real, np.float32(np.inf), np.float32(np.log(self.config.healthy_odds)))
+        label = np.where(real, self.labels[shown.rows], np.float32(0))
         if self.tutor is not None:
-            share = np.where(real, self._tutor_share(shown.cohort), np.float32(0))
+            share = self._tutor_share(shown.cohort)
             said = 1 / (1 + np.exp(-(self.tutor.logits(sequences.x) + offset)))
-            label = (1 - share) * label + share * said
-        return shown, sequences, Targets(label, offset, weight, shown.cohort.steps)
+            label = np.where(real, (1 - share) * label + share * said, label)
+        return shown, sequences, Targets(label, offset, weight, shown.cohort.steps, ceiling)
 
     def _tutor_share(self, cohort: Cohort) -> NDArray[np.float32]:
         """Return the tutor's share in what is learned of each row (R)."""

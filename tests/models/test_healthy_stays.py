@@ -5,14 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from models.baselines import last_known
+from models.cohort import Cohort
 from models.early_warning import news2_partial
 from models.health import healthy_cohort
 from models.healthy_stays import healthy_stays
 from models.vital_signs import usable
+from tests.models.stays import made_up_cohort
+
+REAL = made_up_cohort(0, stays=60)
+
+
+def made_up(count: int, seed: int = 0) -> Cohort:
+    return healthy_stays(count, np.random.default_rng(seed), REAL)[0]
 
 
 def test_they_are_healthy() -> None:
-    cohort = healthy_stays(400, np.random.default_rng(0))
+    cohort = made_up(400)
     assert np.array_equal(usable(cohort.values), cohort.values, equal_nan=True)
     assert news2_partial(last_known(cohort)).max() <= 5
     assert news2_partial(last_known(cohort)).mean() < 0.6
@@ -20,7 +28,7 @@ def test_they_are_healthy() -> None:
 
 
 def test_they_are_of_many_kinds() -> None:
-    cohort = healthy_stays(400, np.random.default_rng(0))
+    cohort = made_up(400)
     joined = cohort.steps[cohort.offsets[:-1]]
     assert (joined == 0).mean() > 0.4
     assert joined.max() > 200
@@ -35,8 +43,7 @@ def test_they_are_of_many_kinds() -> None:
 
 
 def test_each_draw_is_another_and_none_is_the_checks() -> None:
-    one, two = (healthy_stays(200, np.random.default_rng(seed)) for seed in (0, 1))
-    again = healthy_stays(200, np.random.default_rng(0))
+    one, two, again = (made_up(200, seed) for seed in (0, 1, 0))
     assert np.array_equal(one.values, again.values, equal_nan=True)
     assert one.n_rows != two.n_rows
     check = healthy_cohort()

