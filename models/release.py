@@ -71,15 +71,9 @@ def release(
         metrics={},
         hour_log_odds=hour_log_odds,
     )
-    model = build_model(weights, description)
-    calibration = cohort.select(parts.calibration)
-    fitted = fit_calibration(score_cohort(model, calibration).logit, _labels(calibration))
-    description = replace(description, calibration=fitted)
-    say("learning what is unlike")
-    # The validation stays stopped the training, which what is unlike knows nothing of: to it they are new.
-    tuning = cohort.select(parts.calibration | parts.validation)
-    description = replace(description, doubt=fit_doubt(model, cohort.select(parts.train), tuning))
+    description = _fitted(weights, description, cohort, parts, say)
     say("choosing thresholds")
+    tuning = cohort.select(parts.calibration | parts.validation)
     model = build_model(weights, description)
     scored = score_cohort(model, tuning)
     thresholds = _thresholds(scored, tuning, config)
@@ -91,11 +85,28 @@ def release(
         figures = partial(
             _figures, model, tuning=tuning, thresholds=thresholds, seed=config.seed, rounds=rounds, say=say
         )
-        metrics["test_stays"] = figures(cohort.select(parts.test))
-        elsewhere = cohort.select(parts.elsewhere)
-        others = {other: figures(elsewhere.select(stays)) for other, stays in hospitals(elsewhere).items()}
-        metrics |= {"other_hospitals": others} if others else {}
+        metrics |= _test_figures(figures, cohort, parts)
     return save_model(folder, weights, replace(description, metrics=metrics))
+
+
+def _fitted(
+    weights: Weights, description: Description, cohort: Cohort, parts: Split, say: Callable[[str], None]
+) -> Description:
+    """Return the description with the calibration, and with what is unlike the training stays."""
+    model = build_model(weights, description)
+    calibration = cohort.select(parts.calibration)
+    fitted = fit_calibration(score_cohort(model, calibration).logit, _labels(calibration))
+    say("learning what is unlike")
+    # The validation stays stopped the training, which what is unlike knows nothing of: to it they are new.
+    tuning = cohort.select(parts.calibration | parts.validation)
+    return replace(description, calibration=fitted, doubt=fit_doubt(model, cohort.select(parts.train), tuning))
+
+
+def _test_figures(figures: Callable[[Cohort], dict[str, object]], cohort: Cohort, parts: Split) -> dict[str, object]:
+    """Return the figures on the test stays, and on those of each hospital that was not learned from."""
+    elsewhere = cohort.select(parts.elsewhere)
+    others = {other: figures(elsewhere.select(stays)) for other, stays in hospitals(elsewhere).items()}
+    return {"test_stays": figures(cohort.select(parts.test))} | ({"other_hospitals": others} if others else {})
 
 
 def _list_test_stays(folder: Path, cohort: Cohort, parts: Split) -> str:

@@ -26,6 +26,7 @@ from models.training_config import TrainingConfig, TrainingConfigError, load_tra
 from monitor.errors import Failure, failing_on
 
 if TYPE_CHECKING:
+    from models.manifest import Manifest
     from models.processes import Processes
     from models.stay_model import StayModel
     from models.training import Trained
@@ -104,33 +105,28 @@ def command(
         if seed is not None:
             settings = msgspec.structs.replace(settings, seed=seed)
         cohort = read_cohort(file)
-        parts, measured = split(cohort), None
-        if hospital is not None:
-            parts = parts.within(cohort, hospital)
-        if refit is not None:
-            measured = load_model(str(refit)).manifest
-            parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
+        parts = _parts(cohort, hospital=hospital, refit=refit is not None, keep_out=keep_out)
+        measured = None if refit is None else load_model(str(refit)).manifest
         cohort.select(parts.train).check_learnable(every_sign=True)
         trained = _train(cohort, read_laboratory(file), parts, settings, out, device=device, restart=restart)
         if trained is None:
             return
-        with _discarding_what_learned_nothing(out), _spinner() as say:
-            model = release(
-                out,
-                weights=trained.weights,
-                scales=trained.scales,
-                hour_log_odds=trained.hour_log_odds,
-                cohort=cohort,
-                parts=parts,
-                config=settings,
-                name=name,
-                version=version,
-                origin=_origin(file, cohort, parts, settings, trained) | ({"hospital": hospital} if hospital else {}),
-                measured=measured,
-                progress=say,
-            )
+        origin = _origin(file, cohort, parts, settings, trained) | ({"hospital": hospital} if hospital else {})
+        model = _release(
+            out, trained, cohort, parts, settings, name=name, version=version, origin=origin, measured=measured
+        )
     _remove_checkpoint(out)
     _report(model, out, as_json=as_json)
+
+
+def _parts(cohort: Cohort, *, hospital: str | None, refit: bool, keep_out: Path | None) -> Split:
+    """Return which stays do what: of one hospital only, or with the test stays learned from, too."""
+    parts = split(cohort)
+    if hospital is not None:
+        parts = parts.within(cohort, hospital)
+    if refit:
+        parts = parts.refit(cohort, frozenset(read_cohort(keep_out).patient_ids if keep_out else ()))
+    return parts
 
 
 def _train(
@@ -167,6 +163,36 @@ def _train(
         return None
     draw_curves(out / "curves.png", trained.history)
     return trained
+
+
+def _release(
+    out: Path,
+    trained: Trained,
+    cohort: Cohort,
+    parts: Split,
+    config: TrainingConfig,
+    *,
+    name: str,
+    version: str,
+    origin: dict[str, object],
+    measured: Manifest | None,
+) -> StayModel:
+    """Write the artefact; where nothing was learned that can be calibrated, the checkpoint goes."""
+    with _discarding_what_learned_nothing(out), _spinner() as say:
+        return release(
+            out,
+            weights=trained.weights,
+            scales=trained.scales,
+            hour_log_odds=trained.hour_log_odds,
+            cohort=cohort,
+            parts=parts,
+            config=config,
+            name=name,
+            version=version,
+            origin=origin,
+            measured=measured,
+            progress=say,
+        )
 
 
 def _restart(out: Path, processes: Processes) -> None:
