@@ -19,8 +19,13 @@ _NOW_MS = 5 * 60_000  # a command that came later than this speaks of event time
 
 
 def repeats(rows: NDArray[Any], row: int, said: CommandSaid) -> bool:
-    """Tell whether the patient's log has had this command before, by its id."""
-    return holds_id(rows, row, "commands", said.command.command_id)
+    """Tell whether the patient's log has had this command before: by its id, or by its place in the commands' topic.
+
+    Commands are appended in the order of their topic. What stands there before one that was taken was appended once
+    more, by a worker that died before it could say how far it had come.
+    """
+    again = 0 <= said.source_offset <= rows["commands_offset"][row]
+    return bool(again) or holds_id(rows, row, "commands", said.command.command_id)
 
 
 def remember(rows: NDArray[Any], row: int, said: CommandSaid) -> None:
@@ -45,8 +50,6 @@ def refusal(
 ) -> tuple[str, str] | None:
     """Return the code of a reason and a sentence where the command is stale or impossible, else None."""
     command = said.command
-    if 0 <= said.source_offset <= rows["commands_offset"][row]:
-        return "out_of_order", "the command stands before one that was taken already"
     if kind is None:
         return "unknown_alert", "the patient has no such alert in this stay"
     phase, sequence = int(rows["phase"][row, kind]), int(rows["sequence"][row, kind])

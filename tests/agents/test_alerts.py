@@ -20,7 +20,7 @@ from agents.messages import AlertEvent, Command, SourcePosition
 from agents.moves import BLIND, LOST, OPEN, SEPSIS, Moved
 from agents.outputs import Outputs
 from agents.policy import Bounds, Policy
-from agents.record import RecordLayout
+from agents.record import SEEN_COMMANDS, RecordLayout
 from tests.agents.logs import HOUR, MINUTE, MODEL, START
 
 LAYOUT = RecordLayout(MODEL)
@@ -259,13 +259,21 @@ def test_an_ended_alert_cannot_be_acknowledged() -> None:
     assert (answer.transition, answer.reason, answer.sequence) == ("rejected", "alert_ended", 2)
 
 
-def test_a_command_stands_after_the_last_one_of_its_topic() -> None:
+def test_commands_that_are_appended_twice_count_once_however_many() -> None:
     bed = septic()
-    said = Command("c", "p", bed.told[0].alert_id, "acknowledge", "")
-    bed.alerts.obey(0, 0, CommandSaid("p", bed.now_ms, said, 5), bed.now_ms)
-    earlier = CommandSaid("p", bed.now_ms, structs.replace(said, command_id="d"), 5)
-    bed.alerts.obey(0, 0, earlier, bed.now_ms)
-    assert [event.reason for event in bed.told[1:]] == [None, "out_of_order"]
+    commands = [
+        CommandSaid("p", bed.now_ms, Command(f"c{at}", "p", bed.told[0].alert_id, "acknowledge", ""), at)
+        for at in range(2 * SEEN_COMMANDS)
+    ]
+    for said in commands:
+        bed.alerts.obey(0, 0, said, bed.now_ms)
+    answers = list(bed.told[1:])
+    assert [event.reason for event in answers] == [None, *["already_acknowledged"] * (2 * SEEN_COMMANDS - 1)]
+    before = bed.rows.tobytes()
+    for said in commands:
+        bed.alerts.obey(0, 0, said, bed.now_ms)
+    assert bed.told[1:] == answers
+    assert bed.rows.tobytes() == before
 
 
 # -- latching
