@@ -194,7 +194,7 @@ class RecordLayout:
         mine = [i for i, record in enumerate(stored) if record is not None and len(record) == size]
         joined = bytearray().join(stored[i] or b"" for i in mine)
         found = np.frombuffer(joined, self.dtype)
-        sound = (found["schema"] == RECORD_SCHEMA) & (found["key"] == names[mine])
+        sound = (found["schema"] == RECORD_SCHEMA) & (found["reserved"] == 0) & (found["key"] == names[mine])
         sound &= found["model"] == np.void(self._fingerprint)
         sound &= found["checksum"] == np.array(_checksums(joined, size), dtype=np.uint32)
         whole = np.zeros(len(keys), dtype=np.bool_)
@@ -220,11 +220,14 @@ class RecordLayout:
         np.frombuffer(raw, self.dtype)["checksum"] = _checksums(raw, size)
         view = memoryview(raw)
         records = [bytes(view[start : start + size]) for start in range(0, len(raw), size)]
-        for row in np.flatnonzero(rows["reserved"] == _IS_STUB).tolist():
-            stub = np.zeros(1, STUB)
-            for name in STUB.names or ():
-                stub[name] = rows[name][row]
-            records[row] = _with_checksum(stub.tobytes())
+        for row in np.flatnonzero((rows["schema"] != RECORD_SCHEMA) | (rows["reserved"] != 0)).tolist():
+            record = records[row]
+            if rows["reserved"][row] == _IS_STUB:
+                stub = np.zeros(1, STUB)
+                for name in STUB.names or ():
+                    stub[name] = rows[name][row]
+                record = stub.tobytes()
+            records[row] = _with_checksum(record)
         return records
 
     def problem(self, key: bytes, record: bytes) -> str | None:
