@@ -17,6 +17,7 @@ from monitor.errors import Failure
 from monitor.settings import load_settings
 from tests.chaos import scenarios
 from tests.chaos.cluster import new_cluster
+from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.mutation import REVEALED_BY, hunt
 from tests.chaos.report import table
 from tests.chaos.stage import SCENARIOS, Broker, Grounds, Result, play
@@ -25,12 +26,17 @@ __all__ = ["main"]
 
 assert scenarios.__all__
 
+_BY_DEFAULT = ("kafka", "cluster", "mock")
+_ENGINES = (*_BY_DEFAULT, "embedded")
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="rounds of each scenario; some do fewer")
-    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a cluster of yours, in place of one that is started")
-    parser.add_argument("--engine", choices=("kafka", "embedded", "cluster"), default=None, help="the broker to start")
+    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="your own cluster")
+    parser.add_argument(
+        "--engine", choices=("kafka", "embedded", "cluster", "mock"), default=None, help="the broker to start"
+    )
     parser.add_argument("--only", action="append", metavar="NAME", choices=sorted(SCENARIOS), help="this scenario")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
@@ -47,11 +53,13 @@ def _grounds(asked: argparse.Namespace, engine: str, folder: Path) -> Iterator[G
         yield Grounds(asked.bootstrap, folder, "foreign")
         return
     single = {"broker.engine": engine, "broker.port": 0}
-    broker: Broker = (
-        new_cluster(folder / "brokers")
-        if engine == "cluster"
-        else local_broker(load_settings(None, single), folder / "broker")
-    )
+    broker: Broker
+    if engine == "mock":
+        broker = MockCluster()
+    elif engine == "cluster":
+        broker = new_cluster(folder / "brokers")
+    else:
+        broker = local_broker(load_settings(None, single), folder / "broker")
     broker.start()
     try:
         yield Grounds(broker.bootstrap_servers, folder, engine, broker)
@@ -88,7 +96,7 @@ def _play(asked: argparse.Namespace, names: list[str], folder: Path, seeds: list
         with _grounds(asked, engine, folder / engine) as grounds:
             for name in fit:
                 results.append(play(SCENARIOS[name], grounds, seeds))
-                sys.stdout.write(table(results[-1:], head=len(results) == 1))
+                sys.stdout.write(table(results[-1:], head=len(results) == 1, details=results[-1].failed))
                 sys.stdout.flush()
     return results
 
@@ -111,7 +119,9 @@ def _engines(asked: argparse.Namespace, names: list[str]) -> list[str]:
         return ["foreign"]
     if asked.engine:
         return [asked.engine]
-    return [engine for engine in ("kafka", "cluster") if any(engine in SCENARIOS[name].engines for name in names)]
+    return [
+        engine for engine in ("kafka", "cluster", "mock") if any(engine in SCENARIOS[name].engines for name in names)
+    ]
 
 
 if __name__ == "__main__":

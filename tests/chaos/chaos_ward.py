@@ -7,29 +7,34 @@ import random
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kafka import KafkaAdminClient
+from confluent_kafka import KafkaException
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
 from agents.messages import CLOCK_TYPE
+from agents.topics import topic_specs
 from monitor import clients
 from monitor.errors import Failure
 from monitor.positions import GroupPositions
+from monitor.topic_admin import create_topics
+from tests.chaos.asking import PlainPositions, Positions
 from tests.chaos.crew import Crew
 from tests.chaos.evidence import Evidence, Record, read_topic
 from tests.chaos.feed import BLOCK_STAYS, Feed, Spoiling
+from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.staff import Staff
 from tests.chaos.subscriber import Subscriber
-from tests.e2e.ward import PARTITIONS, open_ward
+from tests.e2e.ward import PARTITIONS, Ward, open_bare_ward
 from tests.waiting import until
 
 __all__ = ["ChaosWard", "open_chaos_ward"]
 
 _STILL_SECONDS = 90.0
+_UNANSWERED = (KafkaError, KafkaException, Failure)
 
 
 @dataclass(kw_only=True)
@@ -41,27 +46,38 @@ class ChaosWard(Crew):
     staff: Staff
     replayed: float = 0.0
     problems: list[str] = field(default_factory=list)  # of the end: told once the judge has spoken
-    _admin: KafkaAdminClient | None = None
+    administered: bool = True  # the broker understands an administration client
+    _asking: ExitStack = field(default_factory=ExitStack)
+    _positions: Positions | None = None
 
     # -- progress
 
     @contextmanager
-    def positions(self) -> Iterator[GroupPositions]:
+    def positions(self) -> Iterator[Positions]:
         """Give the group's positions, through a connection that is kept until something goes wrong with it."""
-        if self._admin is None:
-            self._admin = clients.admin(self.ward.settings.kafka, self.ward.bootstrap)
+        if self._positions is None:
+            self._positions = self._ask()
         try:
-            yield GroupPositions(self._admin, self.ward.settings.worker.group)
+            yield self._positions
         except BaseException:
             self.hang_up()
             raise
 
+    def _ask(self) -> Positions:
+        group = self.ward.settings.worker.group
+        if not self.administered:
+            positions = PlainPositions(self.ward.bootstrap, group)
+            self._asking.callback(positions.close)
+            return positions
+        admin = clients.admin(self.ward.settings.kafka, self.ward.bootstrap)
+        self._asking.callback(admin.close)
+        return GroupPositions(admin, group)
+
     def hang_up(self) -> None:
         """Close the connection that is kept for questions."""
-        if self._admin is not None:
-            with contextlib.suppress(KafkaError):
-                self._admin.close()
-            self._admin = None
+        self._positions = None
+        with contextlib.suppress(KafkaError):
+            self._asking.close()
 
     def pending(self) -> int:
         """Return how many records of the logs no commit covers; -1 where the broker cannot say."""
@@ -69,7 +85,7 @@ class ChaosWard(Crew):
             with self.positions() as positions:
                 ends = positions.end_offsets(self.ward.topics.observations)
                 return sum(ends.values()) - sum(positions.committed(self.ward.topics.observations).values())
-        except (KafkaError, Failure):
+        except _UNANSWERED:
             return -1
 
     def committed(self) -> int:
@@ -77,7 +93,7 @@ class ChaosWard(Crew):
         try:
             with self.positions() as positions:
                 return sum(positions.committed(self.ward.topics.observations).values())
-        except (KafkaError, Failure):
+        except _UNANSWERED:
             return -1
 
     @contextmanager
@@ -177,7 +193,7 @@ class ChaosWard(Crew):
                         self.ward.topics.observations,
                     )
                 )
-        except (KafkaError, Failure):
+        except _UNANSWERED:
             return False
 
     # -- what is left
@@ -225,6 +241,15 @@ def _from_a_clock(record: Record) -> bool:
     return (dict(record.headers).get("ce_type") or b"").startswith(CLOCK_TYPE.rpartition(".")[0].encode())
 
 
+def _make_topics(ward: Ward, mock: MockCluster | None) -> None:
+    specs = topic_specs(ward.topics)
+    if mock is None:
+        create_topics(ward.bootstrap, ward.settings, specs)
+    else:
+        changelog = f"{ward.topics.prefix}{ward.settings.worker.group}-patients-changelog"
+        mock.make_topics([*(spec.name for spec in specs), changelog], PARTITIONS)
+
+
 @contextmanager
 def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
     bootstrap: str,
@@ -235,14 +260,18 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
     instances: Sequence[str] = ("worker-1", "worker-2"),
     common: Mapping[str, str] | None = None,
     block: int = BLOCK_STAYS,
+    mock: MockCluster | None = None,
     **settings: str,
 ) -> Iterator[ChaosWard]:
     """Make a ward with topics of its own, a subscriber and a feed that is not started yet; start the workers.
 
-    `common` is the environment of every worker that is started, for redirection and mutants.
+    `common` is the environment of every worker that is started, for redirection and mutants. A mock cluster makes its
+    own topics.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open_ward(bootstrap, folder, **settings) as ward:
+
+    with open_bare_ward(bootstrap, folder, settings) as ward:
+        _make_topics(ward, mock)
         feed = Feed(bootstrap, ward.topics, seed, rate, spoiling, block)
         subscriber = Subscriber(bootstrap, ward.topics.alert_events, PARTITIONS)
         staff = Staff(subscriber, feed, ward.topics.alert_commands, seed)
@@ -252,8 +281,9 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
             subscriber=subscriber,
             staff=staff,
             random=random.Random(seed),  # noqa: S311 (a scenario, no secret)
+            administered=mock is None,
         )
-        chaos.common.update(common or {})
+        chaos.common.update({**(common or {}), **({"CHAOS_TOPICS_THERE": "1"} if mock else {})})
         subscriber.start()
         staff.start()
         try:

@@ -58,12 +58,12 @@ class Evidence:
     broker_lost: bool = False  # the broker may have lost what it acknowledged: judged on what it kept
 
 
-def consumer(bootstrap: str) -> Consumer:
-    """Return a consumer that belongs to no group of the product, and commits nothing."""
+def consumer(bootstrap: str, group: str = "chaos-judge") -> Consumer:
+    """Return a consumer that commits nothing, and joins no group."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap,
-            "group.id": "chaos-judge",
+            "group.id": group,
             "enable.auto.commit": False,
             "isolation.level": "read_uncommitted",  # as the workers: what is acknowledged counts
             "auto.offset.reset": "earliest",

@@ -18,6 +18,7 @@ from tests.chaos.chaos_ward import ChaosWard, open_chaos_ward
 from tests.chaos.evidence import Evidence
 from tests.chaos.feed import BLOCK_STAYS, Spoiling
 from tests.chaos.judge import ANOMALIES, Verdict, judge
+from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.oracle import Oracle, default_core
 from tests.chaos.proxy import Proxy
 from tests.e2e.ward import PARTITIONS
@@ -45,7 +46,7 @@ class Grounds:
 
     bootstrap: str
     folder: Path
-    engine: str  # kafka, embedded, cluster, foreign
+    engine: str  # kafka, embedded, cluster, mock, foreign
     broker: Broker | None = None
     mutant: str | None = None
 
@@ -121,8 +122,9 @@ class Stage:
             ports = (address.rpartition(":")[2] for address in self.grounds.bootstrap.split(","))
             rules = ",".join(f"{port}={proxy.port}" for port, proxy in zip(ports, proxies, strict=True))
             common["CHAOS_REDIRECT"] = rules
+        mock = self.grounds.broker if isinstance(self.grounds.broker, MockCluster) else None
         with open_chaos_ward(
-            self.grounds.bootstrap, folder, self.seed, rate, spoiling, instances, common, block, **settings
+            self.grounds.bootstrap, folder, self.seed, rate, spoiling, instances, common, block, mock, **settings
         ) as chaos:
             chaos.feed.start()
             yield chaos

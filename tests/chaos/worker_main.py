@@ -1,7 +1,8 @@
 """`serve`, with a fault in it: what the suite starts in place of the product's own entry.
 
 Environment: CHAOS_AT `point:n:act` dies, stops itself or hangs at the n-th passage of a named instant, and leaves
-CHAOS_MARKER; CHAOS_MUTANT takes a protection away; CHAOS_REDIRECT `port=port,...` sends connections elsewhere.
+CHAOS_MARKER; CHAOS_MUTANT takes a protection away; CHAOS_REDIRECT `port=port,...` sends connections elsewhere;
+CHAOS_TOPICS_THERE leaves topics alone, where the broker cannot be asked to make them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from faust.transport.drivers.aiokafka import Transport
+
 from monitor.cli import main
+from monitor.commands import serve
 from tests.chaos import crash_points, mutants
+from tests.chaos.wrapping import wrap
 
 __all__: list[str] = []
 
@@ -30,6 +35,14 @@ def _redirect(rules: str) -> None:
     asyncio.base_events.BaseEventLoop.create_connection = redirected  # type: ignore[method-assign, assignment]
 
 
+def _leave_topics_alone() -> None:
+    async def nothing(*_: Any, **__: Any) -> None:
+        pass
+
+    wrap(serve, "create_topics", lambda *_: ())
+    wrap(Transport, "_create_topic", nothing)
+
+
 def _arm() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     if mutant := os.environ.get("CHAOS_MUTANT"):
@@ -38,6 +51,8 @@ def _arm() -> None:
         point, nth, act = rule.split(":")
         marker = Path(os.environ["CHAOS_MARKER"])
         crash_points.install(crash_points.Trigger(point, int(nth), marker, crash_points.ACTS[act]))
+    if os.environ.get("CHAOS_TOPICS_THERE"):
+        _leave_topics_alone()
     if rules := os.environ.get("CHAOS_REDIRECT"):
         _redirect(rules)
 

@@ -37,7 +37,7 @@ from monitor.settings import ENV_PREFIX, Settings, load_settings
 from monitor.topic_admin import create_topics
 from tests.waiting import until
 
-__all__ = ["Process", "Ward", "closed_risks", "open_ward", "real_stays"]
+__all__ = ["Process", "Ward", "closed_risks", "open_bare_ward", "open_ward", "real_stays"]
 
 _DEMO = Path(__file__).parents[2] / "monitor" / "data" / "demo-stays.parquet"
 _ALL = Path(__file__).parents[3] / "shared" / "data" / "p19-dev.parquet"
@@ -207,6 +207,14 @@ class Ward:
 @contextmanager
 def open_ward(bootstrap: str, folder: Path, **settings: str) -> Iterator[Ward]:
     """Make topics under a prefix of their own and give the ward; its workers are killed at the end."""
+    with open_bare_ward(bootstrap, folder, settings) as ward:
+        create_topics(bootstrap, ward.settings, topic_specs(ward.topics))
+        yield ward
+
+
+@contextmanager
+def open_bare_ward(bootstrap: str, folder: Path, settings: Mapping[str, str]) -> Iterator[Ward]:
+    """Give a ward that has no topics yet; its workers are killed at the end."""
     name = f"t{uuid.uuid4().hex[:8]}"
     environment = {
         "SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
@@ -224,7 +232,6 @@ def open_ward(bootstrap: str, folder: Path, **settings: str) -> Iterator[Ward]:
         **{key.removeprefix(ENV_PREFIX).lower().replace("__", "."): value for key, value in settings.items()},
     }
     ward = Ward(load_settings(None, overrides), bootstrap, folder, environment)
-    create_topics(bootstrap, ward.settings, topic_specs(ward.topics))
     try:
         yield ward
     finally:

@@ -205,7 +205,7 @@ def model_rollout(stage: Stage) -> None:
             chaos.flowing(300)
             for instance in ("worker-1", "worker-2"):
                 assert chaos.terminate(instance) == 0, "a worker did not end cleanly before the change"
-            with chaos.ward.positions() as positions:
+            with chaos.positions() as positions:
                 eras.append((positions.committed(chaos.ward.topics.observations), model))
             chaos.common[_MODEL] = model
             marker = chaos.arm("worker-1", "swapping", chaos.random.randint(1, 2))
