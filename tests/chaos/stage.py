@@ -27,6 +27,10 @@ __all__ = ["SCENARIOS", "Broker", "Grounds", "Result", "Scenario", "Skipped", "S
 
 _BETWEEN_ROUNDS = 60  # records that are worked off before the next one begins
 _WARD_ROUNDS = 10
+_WHY_NOT = {  # what a scenario needs that a broker has not
+    "embedded": "the embedded broker never expires a member, is one node, and forgets its producers when it stops",
+    "foreign": "the cluster is not this suite's to stop, slow down or cut",
+}
 _KINDS = frozenset({"sepsis_risk raised", "sepsis_risk resolved"})  # what a reference must hold to prove anything
 
 
@@ -240,7 +244,7 @@ def play(entry: Scenario, grounds: Grounds, seeds: Sequence[int]) -> Result:
         stage = Stage(grounds, result, rounds[start : start + entry.ward_rounds])
         try:
             if grounds.engine not in entry.engines:
-                msg = f"not on {grounds.engine}"
+                msg = _WHY_NOT.get(grounds.engine, f"takes place on {', '.join(sorted(entry.engines))}")
                 raise Skipped(msg)
             entry.run(stage)
         except Skipped as skipped:

@@ -13,7 +13,7 @@ from tests.chaos.stage import Skipped, Stage, scenario
 
 __all__ = ["down", "request_errors"]
 
-_SINGLE = ("kafka", "embedded")
+_SINGLE = ("kafka",)
 # What brokers in trouble answer with, by what was asked: Kafka's error codes.
 _ERRORS = {
     PRODUCE: (6, 7, 19, 20, 56),  # not leader, timed out, too few replicas (before and after the append), storage
@@ -48,13 +48,13 @@ def down_short(stage: Stage) -> None:
     down(stage, 8.0, kill=False)
 
 
-@scenario("broker-down-70s", most_rounds=3, engines=("kafka",))
+@scenario("broker-down-70s", most_rounds=3, engines=_SINGLE)
 def down_long(stage: Stage) -> None:
     """Stop the broker for 70 s."""
     down(stage, 70.0, kill=False)
 
 
-@scenario("broker-killed", engines=("kafka",))
+@scenario("broker-killed", engines=_SINGLE)
 def killed(stage: Stage) -> None:
     """SIGKILL the broker under load, and start it again at once on the same disk."""
     down(stage, 0.0, kill=True)

@@ -93,7 +93,7 @@ def _await_both(chaos: ChaosWard) -> None:
     chaos.until(lambda: members(chaos) == 2, 60, "the woken worker in the group again")
 
 
-@scenario("rebalance-storm")
+@scenario("rebalance-storm", engines=("kafka", "foreign"))
 def rebalance_storm(stage: Stage) -> None:
     """Workers join, leave and die every other second, up to four at a time."""
     names = [f"worker-{number}" for number in range(1, 5)]
