@@ -228,3 +228,11 @@ def test_what_a_broker_lost_is_counted_apart() -> None:
     verdict = judge(replace(_log_hole(_honest()), broker_lost=True), _reference())
     assert verdict.clean
     assert verdict.broker_lost == 1
+
+
+def test_an_alert_that_a_broker_lost_was_seen_by_who_subscribes() -> None:
+    honest = _honest()
+    lost = replace(_all_of_one_alert_removed(honest), broker_lost=True)
+    seen_before = judge(replace(lost, seen=honest.seen), _reference())
+    assert (seen_before.counts()["lost-alert"], seen_before.broker_lost) == (0, 1)
+    assert judge(lost, _reference()).counts()["lost-alert"] == 1

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import sys
+from pathlib import Path
+from random import Random
 
 import pytest
 from aiokafka.protocol.commit import OffsetCommitRequest_v2, OffsetCommitResponse_v2
@@ -14,8 +18,11 @@ from tests.chaos import scenarios
 from tests.chaos.crash_points import CRASH_POINTS
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.mutation import REVEALED_BY
+from tests.chaos.nursery import nursery
 from tests.chaos.refusals import Asked, refusal
 from tests.chaos.report import bound, table
+from tests.chaos.scenarios.crashes import POINTS, third_of
+from tests.chaos.scenarios.losses import batches, tear
 from tests.chaos.stage import SCENARIOS, Result
 
 
@@ -28,6 +35,35 @@ def test_every_mutant_has_a_scenario_that_reveals_it() -> None:
 def test_the_twelve_instants_are_all_there() -> None:
     numbers = {meaning.partition(":")[0] for meaning in CRASH_POINTS.values()}
     assert {str(number) for number in range(1, 13)} <= numbers
+
+
+@pytest.mark.parametrize("begin", [0, 9000])
+def test_three_rounds_have_all_instants_and_each_has_a_third(begin: int) -> None:
+    thirds = [third_of(POINTS, seed) for seed in range(begin, begin + 3)]
+    assert sorted(point for third in thirds for point in third) == sorted(POINTS)
+    assert {len(third) for third in thirds} == {4, 5}
+
+
+def test_a_log_is_torn_off_in_a_batch_behind_what_is_to_be_kept(tmp_path: Path) -> None:
+    segment = tmp_path / "00000000000000000000.log"
+    segment.write_bytes(b"".join(struct.pack(">qi", base, 88) + bytes(88) for base in (0, 5, 9)))
+    assert [base for base, _, _ in batches(segment)] == [0, 5, 9]
+    random = Random(1)  # noqa: S311 (a scenario, no secret)
+    assert not tear(tmp_path, 10, random)
+    assert tear(tmp_path, 9, random)
+    assert segment.stat().st_size == 250
+
+
+def test_a_nursery_starts_programs_and_tells_of_their_ends(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    good = nursery().start("tests.waiting", environment, tmp_path / "good.log")
+    assert good.wait(30) == 0
+    bad = nursery().start("tests.chaos.not_there", environment, tmp_path / "bad.log")
+    assert bad.wait(30) == 1
+    assert "not_there" in (tmp_path / "bad.log").read_text()
+    ended = nursery().start("monitor", environment | {"SEPSIS_MONITOR_HTTP__PORT": "none"}, tmp_path / "worker.log")
+    assert ended.wait(30) == 1
+    assert "http.port" in (tmp_path / "worker.log").read_text()
 
 
 def _asked(api: int, version: int, body: bytes) -> Asked:

@@ -19,6 +19,7 @@ from tests.chaos.stage import Stage, scenario
 __all__ = ["added_latency_ms", "poison", "spoilt_events", "transactions"]
 
 _MOST_ADDED_MS = 200.0
+_CALM_MS = 1_000.0  # p99 of a machine on which this can be told
 
 
 @scenario("spoilt-events")
@@ -50,6 +51,9 @@ def poison(stage: Stage) -> None:
     calm, poisoned = added_latency_ms(stage.evidence, begins)
     stage.result.notes.append(f"p99 from log to score: {calm:.0f} ms, with poison {poisoned:.0f} ms")
     stage.empty_unless(len(stage.evidence.rejected) > 300 * len(begins), "hardly any poison was refused")
+    if calm > _CALM_MS:
+        stage.empty_unless(False, f"the machine is too busy to measure waiting: p99 is {calm:.0f} ms without poison")
+        return
     stage.demand(poisoned - calm < _MOST_ADDED_MS, "order", f"good events waited {poisoned - calm:.0f} ms longer")
 
 
