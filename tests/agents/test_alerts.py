@@ -1,109 +1,22 @@
-"""The life of an alert, driven by hand: risks, commands and the wall clock in any order; and each rule once."""
+"""The life of an alert, driven by hand: each rule once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import structs
 
 from agents.alerts import Alerts
-from agents.control import ClockSaid, CommandSaid
-from agents.episodes import KINDS, alert_id
-from agents.messages import AlertEvent, Command, SourcePosition
-from agents.moves import BLIND, LOST, OPEN, SEPSIS, Moved
-from agents.outputs import Outputs
-from agents.policy import Bounds, Policy
-from agents.record import SEEN_COMMANDS, RecordLayout
-from tests.agents.logs import HOUR, MINUTE, MODEL, START
-
-LAYOUT = RecordLayout(MODEL)
-POLICY = Policy(
-    "test",
-    "1.0.0",
-    "sha256:00",
-    0.06,
-    0.04,
-    escalate_threshold=0.3,
-    acknowledge_minutes=30,
-    update_step=0.05,
-    update_minutes=20,
-    snooze_rise=0.1,
-    treated_hours=2,
-    mark_hours=3,
-    monitoring_lost_minutes=90,
-    cannot_assess_minutes=60,
-    critical={"heart_rate": Bounds(41, 130)},
-)
-
-
-@dataclass
-class Bed:
-    """One patient with an open stay, and what was told of the alerts."""
-
-    policy: Policy = POLICY
-    told: list[AlertEvent] = field(default_factory=list)
-    minute: float = 0.0
-    commands: int = 0
-
-    def __post_init__(self) -> None:
-        """Begin the stay."""
-        self.rows = LAYOUT.fresh(1)
-        for name, value in (("key", b"p"), ("stay_id", b"p-1"), ("watched", 1), ("start_ms", START)):
-            self.rows[name] = value
-        self.rows["clock_ms"] = START
-        self.rows["risk"] = self.rows["last_value"] = np.nan
-        outputs = Outputs(MODEL, self.policy)
-
-        def tell(said: Moved) -> None:
-            self.told.append(outputs.alert(self.rows, said, SourcePosition(0, said.place)))
-
-        self.alerts = Alerts(self.rows, self.policy, tell)
-
-    @property
-    def now_ms(self) -> int:
-        """The time of day."""
-        return START + round(self.minute * MINUTE)
-
-    def pass_by(self, minutes: float) -> Bed:
-        """Let time go by."""
-        self.minute += minutes
-        return self
-
-    def see(self, risk: float | None, heart_rate: float = 80.0) -> Bed:
-        """Take an observation that makes the risk this; None is one that leaves too little known."""
-        index, now = np.array([0]), np.array([self.now_ms])
-        self.rows["clock_ms"] = self.now_ms
-        self.rows["last_ms"][0, 0], self.rows["last_value"][0, 0] = self.now_ms, heart_rate
-        self.rows["risk"] = 0.05 if risk is None else risk
-        self.alerts.arrived(index, now, now)
-        assessable = np.array([risk is not None])
-        self.alerts.observe(index, [0], now, risk=self.rows["risk"].copy(), assessable=assessable)
-        return self
-
-    def clock(self, *due: str) -> Bed:
-        """Let the wall clock speak."""
-        everything = due or ("monitoring_lost", "escalate", "snooze_over")
-        self.alerts.clock(0, 0, ClockSaid("p", self.now_ms, frozenset(everything)))
-        return self
-
-    def order(self, kind: str, of: str | None = None, *, name: str | None = None, **fields: Any) -> Bed:
-        """Give a command on the last alert, or on the one that is named."""
-        self.commands += 1
-        alert = of or self.told[-1].alert_id
-        said = Command(name or f"c{self.commands}", "p", alert, kind, "", **fields)  # type: ignore[arg-type]
-        self.alerts.obey(0, 0, CommandSaid("p", self.now_ms, said), self.now_ms)
-        return self
-
-    def story(self) -> list[tuple[str, str]]:
-        """Transition and state of all that was told."""
-        return [(event.transition, event.state) for event in self.told]
+from agents.control import CommandSaid
+from agents.messages import Command
+from agents.moves import BLIND, SEPSIS
+from agents.policy import Policy
+from agents.record import SEEN_COMMANDS
+from tests.agents.bed import POLICY, Bed
+from tests.agents.logs import HOUR, MINUTE, START
 
 
 def septic(policy: Policy = POLICY) -> Bed:
@@ -341,128 +254,6 @@ def test_a_patient_who_cannot_be_assessed_is_told_of_after_a_while() -> None:
     assert "heart_rate" not in told.missing
     assert len(told.missing) == 6
     assert bed.pass_by(1).see(0.01).story()[1:] == [("resolved", "ended")]
-
-
-# -- any order of everything
-
-
-class LifeOfAlerts(RuleBasedStateMachine):
-    """Whatever happens in whatever order: whole stories, each move with a cause, and the same again in a replay."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bed = Bed()
-        self.history: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-
-    @initialize(latching=st.booleans(), minutes=st.sampled_from([0.0, 5.0]), refractory=st.sampled_from([0.0, 30.0]))
-    def begin(self, latching: bool, minutes: float, refractory: float) -> None:
-        """Take a policy."""
-        policy = structs.replace(
-            POLICY, latching=latching, raise_minutes=minutes, resolve_minutes=minutes, refractory_minutes=refractory
-        )
-        self.bed = Bed(policy)
-
-    def do(self, name: str, /, *args: Any, **fields: Any) -> list[AlertEvent]:
-        """Let something happen; return what was told."""
-        self.history.append((name, args, fields))
-        before = len(self.bed.told)
-        getattr(self.bed, name)(*args, **fields)
-        return self.bed.told[before:]
-
-    @rule(minutes=st.sampled_from([1, 4, 10, 20, 31, 61, 121, 180]))
-    def time_goes_by(self, minutes: float) -> None:
-        """Nothing moves by itself."""
-        assert self.do("pass_by", minutes) == []
-
-    @rule(
-        risk=st.sampled_from([0.01, 0.039, 0.04, 0.059, 0.06, 0.08, 0.12, 0.2, 0.3, 0.5, None]),
-        heart_rate=st.sampled_from([40, 80, 80, 150]),
-    )
-    def something_is_measured(self, risk: float | None, heart_rate: float) -> None:
-        """Take an observation in."""
-        for event in self.do("see", risk, heart_rate):
-            assert event.transition in {"raised", "updated", "escalated", "resolved"}
-            if event.kind == "sepsis_risk" and event.transition == "raised":
-                assert risk is not None
-                assert risk >= 0.06
-            if event.kind == "sepsis_risk" and event.transition == "resolved" and "nobody" not in event.cause:
-                assert risk is not None
-                assert risk < 0.04
-            if event.kind == "cannot_assess":
-                assert (risk is None) == (event.transition == "raised") or event.transition == "updated"
-        assert not self.bed.rows["on"][0, LOST]
-
-    @rule(due=st.sets(st.sampled_from(["monitoring_lost", "escalate", "snooze_over"]), min_size=1))
-    def the_clock_speaks(self, due: set[str]) -> None:
-        """Let it say what may be due, twice."""
-        for event in self.do("clock", *sorted(due)):
-            wanted = {"raised": "monitoring_lost", "escalated": "escalate", "updated": "snooze_over"}
-            assert wanted[event.transition] in due
-        assert self.do("clock", *sorted(due)) == []
-
-    @rule(
-        what=st.sampled_from(
-            [
-                ("acknowledge", {}),
-                ("snooze", {"minutes": 60}),
-                ("snooze", {"minutes": 500}),
-                ("dismiss", {"reason": "no"}),
-                ("mark", {"verdict": "true"}),
-                ("mark", {"verdict": "already_treated"}),
-            ]
-        ),
-        kind=st.sampled_from(KINDS),
-        earlier=st.sampled_from([0, 0, 0, 1]),
-        seen=st.booleans(),
-    )
-    def somebody_says(self, what: tuple[str, dict[str, Any]], kind: str, earlier: int, seen: bool) -> None:
-        """Give a command, twice: it is answered once."""
-        number = KINDS.index(kind)
-        episode = int(self.bed.rows["episode"][0, number]) - earlier
-        alert = alert_id("p", "p-1", START, kind, episode)
-        was = self.bed.rows.copy()
-        sequence = {"sequence": int(was["sequence"][0, number])} if seen else {}
-        (answer,) = self.do("order", what[0], alert, **what[1], **sequence)
-        assert answer.command_id == f"c{self.bed.commands}"
-        if answer.transition == "rejected":
-            was["commands"] = self.bed.rows["commands"]
-            assert was.tobytes() == self.bed.rows.tobytes()
-        else:
-            assert (answer.kind, answer.alert_id) == (kind, alert)
-        assert self.do("order", what[0], alert, name=answer.command_id, **what[1]) == []
-
-    @invariant()
-    def stories_are_whole(self) -> None:
-        """Sequences have no gaps, stories begin and end once, and no two alerts of a kind are open."""
-        sequences: dict[str, int] = {}
-        state: dict[str, str] = {}
-        for event in self.bed.told:
-            if event.transition == "rejected":
-                assert event.sequence == sequences.get(event.alert_id, 0)
-                continue
-            assert event.sequence == sequences.get(event.alert_id, 0) + 1
-            assert (event.sequence == 1) == (event.transition == "raised")
-            ended = state.get(event.alert_id) == "ended"
-            assert not ended or event.transition == "marked"
-            assert (event.state == "ended") == (ended or event.transition == "resolved")
-            sequences[event.alert_id] = event.sequence
-            state[event.alert_id] = event.state
-        kinds = {event.alert_id: event.kind for event in self.bed.told if event.transition != "rejected"}
-        for number, kind in enumerate(KINDS):
-            still_open = [alert for alert, name in kinds.items() if name == kind and state[alert] != "ended"]
-            assert len(still_open) == int(self.bed.rows["phase"][0, number] in OPEN)
-
-    def teardown(self) -> None:
-        """Live through the same again."""
-        again = Bed(self.bed.policy)
-        for name, args, fields in self.history:
-            getattr(again, name)(*args, **fields)
-        assert again.told == self.bed.told
-        assert again.rows.tobytes() == self.bed.rows.tobytes()
-
-
-TestLifeOfAlerts = LifeOfAlerts.TestCase
-TestLifeOfAlerts.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 # -- many at once

@@ -1,0 +1,135 @@
+"""The life of an alert whatever happens in whatever order: whole stories, and the same again in a replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
+
+from agents.episodes import KINDS, alert_id
+from agents.messages import AlertEvent
+from agents.moves import LOST, OPEN
+from tests.agents.bed import POLICY, Bed
+from tests.agents.logs import START
+
+
+class LifeOfAlerts(RuleBasedStateMachine):
+    """Whatever happens in whatever order: whole stories, each move with a cause, and the same again in a replay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bed = Bed()
+        self.history: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    @initialize(latching=st.booleans(), minutes=st.sampled_from([0.0, 5.0]), refractory=st.sampled_from([0.0, 30.0]))
+    def begin(self, latching: bool, minutes: float, refractory: float) -> None:
+        """Take a policy."""
+        policy = structs.replace(
+            POLICY, latching=latching, raise_minutes=minutes, resolve_minutes=minutes, refractory_minutes=refractory
+        )
+        self.bed = Bed(policy)
+
+    def do(self, name: str, /, *args: Any, **fields: Any) -> list[AlertEvent]:
+        """Let something happen; return what was told."""
+        self.history.append((name, args, fields))
+        before = len(self.bed.told)
+        getattr(self.bed, name)(*args, **fields)
+        return self.bed.told[before:]
+
+    @rule(minutes=st.sampled_from([1, 4, 10, 20, 31, 61, 121, 180]))
+    def time_goes_by(self, minutes: float) -> None:
+        """Nothing moves by itself."""
+        assert self.do("pass_by", minutes) == []
+
+    @rule(
+        risk=st.sampled_from([0.01, 0.039, 0.04, 0.059, 0.06, 0.08, 0.12, 0.2, 0.3, 0.5, None]),
+        heart_rate=st.sampled_from([40, 80, 80, 150]),
+    )
+    def something_is_measured(self, risk: float | None, heart_rate: float) -> None:
+        """Take an observation in."""
+        for event in self.do("see", risk, heart_rate):
+            assert event.transition in {"raised", "updated", "escalated", "resolved"}
+            if event.kind == "sepsis_risk" and event.transition == "raised":
+                assert risk is not None
+                assert risk >= 0.06
+            if event.kind == "sepsis_risk" and event.transition == "resolved" and "nobody" not in event.cause:
+                assert risk is not None
+                assert risk < 0.04
+            if event.kind == "cannot_assess":
+                assert (risk is None) == (event.transition == "raised") or event.transition == "updated"
+        assert not self.bed.rows["on"][0, LOST]
+
+    @rule(due=st.sets(st.sampled_from(["monitoring_lost", "escalate", "snooze_over"]), min_size=1))
+    def the_clock_speaks(self, due: set[str]) -> None:
+        """Let it say what may be due, twice."""
+        for event in self.do("clock", *sorted(due)):
+            wanted = {"raised": "monitoring_lost", "escalated": "escalate", "updated": "snooze_over"}
+            assert wanted[event.transition] in due
+        assert self.do("clock", *sorted(due)) == []
+
+    @rule(
+        what=st.sampled_from(
+            [
+                ("acknowledge", {}),
+                ("snooze", {"minutes": 60}),
+                ("snooze", {"minutes": 500}),
+                ("dismiss", {"reason": "no"}),
+                ("mark", {"verdict": "true"}),
+                ("mark", {"verdict": "already_treated"}),
+            ]
+        ),
+        kind=st.sampled_from(KINDS),
+        earlier=st.sampled_from([0, 0, 0, 1]),
+        seen=st.booleans(),
+    )
+    def somebody_says(self, what: tuple[str, dict[str, Any]], kind: str, earlier: int, seen: bool) -> None:
+        """Give a command, twice: it is answered once."""
+        number = KINDS.index(kind)
+        episode = int(self.bed.rows["episode"][0, number]) - earlier
+        alert = alert_id("p", "p-1", START, kind, episode)
+        was = self.bed.rows.copy()
+        sequence = {"sequence": int(was["sequence"][0, number])} if seen else {}
+        (answer,) = self.do("order", what[0], alert, **what[1], **sequence)
+        assert answer.command_id == f"c{self.bed.commands}"
+        if answer.transition == "rejected":
+            was["commands"] = self.bed.rows["commands"]
+            assert was.tobytes() == self.bed.rows.tobytes()
+        else:
+            assert (answer.kind, answer.alert_id) == (kind, alert)
+        assert self.do("order", what[0], alert, name=answer.command_id, **what[1]) == []
+
+    @invariant()
+    def stories_are_whole(self) -> None:
+        """Sequences have no gaps, stories begin and end once, and no two alerts of a kind are open."""
+        sequences: dict[str, int] = {}
+        state: dict[str, str] = {}
+        for event in self.bed.told:
+            if event.transition == "rejected":
+                assert event.sequence == sequences.get(event.alert_id, 0)
+                continue
+            assert event.sequence == sequences.get(event.alert_id, 0) + 1
+            assert (event.sequence == 1) == (event.transition == "raised")
+            ended = state.get(event.alert_id) == "ended"
+            assert not ended or event.transition == "marked"
+            assert (event.state == "ended") == (ended or event.transition == "resolved")
+            sequences[event.alert_id] = event.sequence
+            state[event.alert_id] = event.state
+        kinds = {event.alert_id: event.kind for event in self.bed.told if event.transition != "rejected"}
+        for number, kind in enumerate(KINDS):
+            still_open = [alert for alert, name in kinds.items() if name == kind and state[alert] != "ended"]
+            assert len(still_open) == int(self.bed.rows["phase"][0, number] in OPEN)
+
+    def teardown(self) -> None:
+        """Live through the same again."""
+        again = Bed(self.bed.policy)
+        for name, args, fields in self.history:
+            getattr(again, name)(*args, **fields)
+        assert again.told == self.bed.told
+        assert again.rows.tobytes() == self.bed.rows.tobytes()
+
+
+TestLifeOfAlerts = LifeOfAlerts.TestCase
+TestLifeOfAlerts.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
