@@ -53,16 +53,34 @@ class Alerts(Moves):
         rows["arrived_ms"][index] = arrived
         rows["live"][index] = arrived - time_ms <= milliseconds(minutes=self.policy.monitoring_lost_minutes)
 
-    def calm(self, index: _Index, risk: NDArray[np.float64], assessable: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell at which observations (N) of these rows nothing can move: no alert is open or on its way, none begins.
+    def calm(
+        self,
+        index: _Index,
+        clock_ms: NDArray[np.int64],
+        *,
+        risk: NDArray[np.float64],
+        assessable: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Tell at which observations (N) of these rows nothing can move: no alert is on its way, none begins or ends.
 
-        It holds where every one of a row's observations is calm, whatever their order.
+        `clock_ms` is the patient's time at each. Where all of a row's observations up to one are calm, only where risk
+        and doubt stand after the last of them is left to be noted. Doubtful cases are not calm.
         """
         rows, policy = self.rows, self.policy
-        astir = np.asarray((rows["phase"] > 0) | (rows["on"] > 0) | (rows["turning_ms"] > 0))
-        rest = np.asarray(~astir.any(axis=1))
-        meaningful = assessable | (policy.cannot_assess_minutes <= 0)
-        return np.asarray(rest[index] & meaningful & (risk < policy.raise_threshold), dtype=np.bool_)
+        phase, on, turning = rows["phase"][index], rows["on"][index] > 0, rows["turning_ms"][index]
+        shown = ((phase == Phase.ACTIVE) | (phase == Phase.ACKNOWLEDGED)) & on
+        none = (phase == Phase.NONE) & ~on
+        high = rows["priority"][index, SEPSIS] >= HIGH
+        worse = ~high & (risk >= (policy.escalate_threshold or np.inf))
+        moved = np.abs(risk - rows["told_risk"][index].astype(np.float64)) >= (policy.update_step or np.inf)
+        quiet = none[:, SEPSIS] & (~assessable | (risk < policy.raise_threshold))
+        goes_on = shown[:, SEPSIS] & (~assessable | ((risk >= policy.resolve_threshold) & ~worse & ~moved))
+        wait = milliseconds(minutes=policy.cannot_assess_minutes)
+        doubtful = ~assessable if wait else np.zeros_like(assessable)
+        since = turning[:, BLIND]
+        unclear = np.where(doubtful, (since > 0) & (clock_ms - since < wait), since == 0)
+        blind = (none[:, BLIND] & unclear) | (shown[:, BLIND] & doubtful & (since == 0))
+        return np.asarray((quiet | goes_on) & (turning[:, SEPSIS] == 0) & blind & none[:, LOST], dtype=np.bool_)
 
     def observe(
         self,

@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Chunk"]
+__all__ = ["LARGEST_CHUNK", "Chunk"]
+
+LARGEST_CHUNK = 4_000  # records: what belongs to a patient is done once a chunk, and what is in work is held in memory
 
 _RECORD_BYTES = 500  # a record without its value, as Python holds it
 

@@ -37,32 +37,34 @@ class Observed:
     values: NDArray[np.float32]  # (N, 7) NaN = not measured
 
 
-@dataclass(frozen=True)
-class _Waves:
-    """Which observations come first in their runs, which second, and so on."""
-
-    of: _Index  # numbers of observations, the first ones first
-    ends: list[int]
-
-    @classmethod
-    def of_runs(cls, row: _Index) -> _Waves:
-        ranks = ranks_of(row)
-        return cls(np.argsort(ranks, kind="stable"), np.cumsum(np.bincount(ranks)).tolist())
-
-    def __iter__(self) -> Iterator[_Index]:
-        begin = 0
-        for end in self.ends:
-            yield self.of[begin:end]
-            begin = end
+def _waves(row: _Index, chosen: _Mask) -> Iterator[_Index]:
+    """Yield which of the chosen observations come first in their runs, which second, and so on."""
+    of = np.flatnonzero(chosen)
+    ranks = ranks_of(row[of])
+    of = of[np.argsort(ranks, kind="stable")]
+    begin = 0
+    for end in np.cumsum(np.bincount(ranks)).tolist():
+        yield of[begin:end]
+        begin = end
 
 
-@dataclass(frozen=True)
+def _up_to_the_first(row: _Index, marked: _Mask) -> tuple[_Mask, _Mask]:
+    """Tell which entries (N), grouped by row, stand before the first marked one of their row, and which are that."""
+    begin = np.flatnonzero(heads_of(row))
+    upto: _Index = np.cumsum(marked)
+    count = upto - np.repeat(upto[begin] - marked[begin], np.diff(np.append(begin, len(row))))
+    return count == 0, marked & (count == 1)
+
+
+@dataclass
 class _Kept:
-    """What the observations (N) came to in their open steps."""
+    """What observations (N) came to in their open steps."""
 
     changed: _Mask  # it told something new
     late: _Mask  # its step had closed
     clock_ms: NDArray[np.int64]  # the patient's newest time by then
+    glimpse: open_step.Glimpse  # what stood in the open step after it
+    overtaken: int = 0  # late values that a newer measurement had overtaken
 
 
 class Observing:
@@ -82,54 +84,57 @@ class Observing:
 
     def work_off(self, seen: Observed) -> None:
         """Work off one run of each patient, whose steps before it are closed."""
-        rows, waves = self.rows, _Waves.of_runs(seen.row)
-        size = np.bincount(seen.row, minlength=len(rows))
-        several = np.flatnonzero(size > 1)
+        rows = self.rows
+        several = np.bincount(seen.row, minlength=len(rows)) > 1
         before = rows[several]
-        kept, glimpse = self._keep(seen, waves)
+        kept = self._keep(seen, np.arange(len(seen.row)))
         self.out.accepted += len(seen.row)
+        self.out.superseded += kept.overtaken
         self.out.repeated += int((~kept.changed & ~kept.late).sum())
         decided = np.flatnonzero(kept.changed)
         if not len(decided):
             return
-        now = self.steps.provisional(rows, seen.row[decided], glimpse.part(decided))
+        now = self.steps.provisional(rows, seen.row[decided], kept.glimpse.part(decided))
         self.out.risks += len(decided)
         self.changed[seen.row[decided]] = True
-        calm = self.alerts.calm(seen.row[decided], now.risk, now.assessable)
+        calm = self.alerts.calm(seen.row[decided], kept.clock_ms[decided], risk=now.risk, assessable=now.assessable)
         restless = np.bincount(seen.row[decided], weights=~calm, minlength=len(rows)) > 0
-        self._pass_calmly(seen, kept, decided, now, ~restless)
+        at = np.flatnonzero(~restless[seen.row[decided]])
+        self._pass_calmly(seen, kept, decided[at], now, at)
         if restless.any():
-            again = restless[several]
-            rows[several[again]] = before[again]
-            self._decide(seen, waves, decided, now, restless, size > 1)
+            rows[several & restless] = before[restless[several]]
+            self._decide(seen, kept, now, restless, several)
 
-    def _keep(self, seen: Observed, waves: _Waves) -> tuple[_Kept, open_step.Glimpse]:
-        """Put the observations into the open steps; return what that changed, and what stood there after each."""
-        n = len(seen.row)
-        kept = _Kept(np.zeros(n, dtype=np.bool_), self._is_late(seen), np.zeros(n, dtype=np.int64))
-        parts: list[open_step.Glimpse] = []
-        for wave in waves:
-            kept.changed[wave], overtaken = self._merge(seen, wave, kept.late[wave])
-            self.out.superseded += overtaken
-            index = seen.row[wave]
-            kept.clock_ms[wave] = self.rows["clock_ms"][index]
-            parts.append(open_step.glimpse(self.rows, index))
-        glimpse = open_step.Glimpse.joined(parts)
-        if len(parts) > 1:
-            back = np.empty(n, dtype=np.intp)
-            back[waves.of] = np.arange(n)
-            glimpse = glimpse.part(back)
-        return kept, glimpse
+    def _keep(self, seen: Observed, at: _Index) -> _Kept:
+        """Put observations, by their numbers, into the open steps; return what that changed, and what stood there.
 
-    def _is_late(self, seen: Observed) -> _Mask:
-        step = (seen.time_ms - self.rows["start_ms"][seen.row]) // open_step.STEP_MS
-        late: _Mask = step < self.rows["open_step"][seen.row]
-        return late
+        They are grouped by row; of rows that say nothing out of order all are put in at once, of others one by one.
+        """
+        n, rows, row, times = len(at), self.rows, seen.row[at], seen.time_ms[at]
+        late = (times - rows["start_ms"][row]) // open_step.STEP_MS < rows["open_step"][row]
+        kept = _Kept(np.ones(n, dtype=np.bool_), late, np.zeros(n, dtype=np.int64), open_step.Glimpse.room_for(n))
+        several = np.bincount(row, minlength=len(rows)) > 1
+        ordered = (several & open_step.in_order(rows, row, times))[row]
+        if ordered.any():
+            some = np.flatnonzero(ordered)
+            index, values = row[some], seen.values[at[some]]
+            kept.glimpse.put(some, open_step.keep_in_order(rows, index, times[some], values))
+            kept.clock_ms[some] = np.maximum(rows["clock_ms"][index], times[some])
+            last = np.append(heads_of(index)[1:], True)
+            rows["clock_ms"][index[last]] = kept.clock_ms[some[last]]
+        for wave in _waves(row, ~ordered):
+            index = row[wave]
+            kept.changed[wave], overtaken = self._merge(index, times[wave], seen.values[at[wave]], late[wave])
+            kept.overtaken += overtaken
+            kept.clock_ms[wave] = rows["clock_ms"][index]
+            kept.glimpse.put(wave, open_step.glimpse(rows, index))
+        return kept
 
-    def _merge(self, seen: Observed, wave: _Index, late: _Mask) -> tuple[_Mask, int]:
-        """Put an observation of each of these (distinct) rows into it; return what changed, and values overtaken."""
-        rows, index, times, values = self.rows, seen.row[wave], seen.time_ms[wave], seen.values[wave]
-        overtaken = 0
+    def _merge(
+        self, index: _Index, times: NDArray[np.int64], values: NDArray[np.float32], late: _Mask
+    ) -> tuple[_Mask, int]:
+        """Put an observation into each of these (distinct) rows; return what changed, and values overtaken."""
+        rows, overtaken = self.rows, 0
         if not late.any():
             changed = open_step.keep_measured(rows, index, times, values)
         else:
@@ -140,41 +145,49 @@ class Observing:
         rows["clock_ms"][index] = np.maximum(rows["clock_ms"][index], times)
         return changed, overtaken
 
-    def _pass_calmly(self, seen: Observed, kept: _Kept, decided: _Index, now: Provisional, calm: _Mask) -> None:
-        """Take the rows to the end of their runs at once where no alert can have moved on the way."""
-        chosen = np.flatnonzero(calm[seen.row[decided]])
-        if not len(chosen):
-            return
-        mine = decided[chosen]
-        first = np.flatnonzero(heads_of(seen.row[mine]))
-        last = np.append(first[1:], len(mine)) - 1
-        index = seen.row[mine[last]]
-        self.take_over(index, now, chosen[last])
-        self.alerts.arrived(index, np.maximum.reduceat(seen.wall_ms[mine], first), kept.clock_ms[mine[last]])
+    def _pass_calmly(self, seen: Observed, kept: _Kept, events: _Index, now: Provisional, at: _Index) -> None:
+        """Take rows to the last of these observations at once, for no alert can move at any of them.
 
-    def _decide(  # noqa: PLR0917 (what was found out of the runs)
-        self, seen: Observed, waves: _Waves, decided: _Index, now: Provisional, restless: _Mask, several: _Mask
-    ) -> None:
-        """Take restless rows through their runs, and let their alerts move."""
-        rows = self.rows
-        number = np.full(len(seen.row), -1, dtype=np.intp)
-        number[decided] = np.arange(len(decided))
-        late = self._is_late(seen)
-        for wave in waves:
-            mine = wave[restless[seen.row[wave]]]
-            again = mine[several[seen.row[mine]]]  # the other rows stand where they should
-            if len(again):
-                self._merge(seen, again, late[again])
-            mine = mine[number[mine] >= 0]
-            if not len(mine):
-                continue
-            index, at = seen.row[mine], number[mine]
-            self.take_over(index, now, at)
-            self.alerts.arrived(index, seen.wall_ms[mine], rows["clock_ms"][index])
-            self.alerts.observe(
-                index, seen.place[mine].tolist(), seen.wall_ms[mine], risk=now.risk[at], assessable=now.assessable[at]
+        `events` (N) are numbers of observations, grouped by row, `at` (N) their places among the provisional risks.
+        """
+        if not len(events):
+            return
+        row = seen.row[events]
+        first = np.flatnonzero(heads_of(row))
+        last = np.append(first[1:], len(events)) - 1
+        self.take_over(row[last], now, at[last])
+        self.alerts.arrived(row[last], np.maximum.reduceat(seen.wall_ms[events], first), kept.clock_ms[events[last]])
+
+    def _decide(self, seen: Observed, kept: _Kept, now: Provisional, restless: _Mask, several: _Mask) -> None:
+        """Take restless rows through their runs, from one observation at which an alert may move to the next."""
+        number = np.cumsum(kept.changed) - 1  # of its provisional risk
+        left = np.flatnonzero(restless[seen.row])
+        while len(left):
+            row, risky = seen.row[left], kept.changed[left]
+            calm = np.ones(len(left), dtype=np.bool_)
+            at = number[left[risky]]
+            calm[risky] = self.alerts.calm(
+                row[risky], kept.clock_ms[left[risky]], risk=now.risk[at], assessable=now.assessable[at]
             )
-            self._explain()
+            calmly, stop = _up_to_the_first(row, ~calm)
+            again = (calmly | stop) & several[row]  # the other rows stand where they should
+            if again.any():
+                self._keep(seen, left[again])
+            passed = left[calmly & risky]
+            self._pass_calmly(seen, kept, passed, now, number[passed])
+            if stop.any():
+                self._observe(seen, left[stop], now, number[left[stop]])
+            left = left[~(calmly | stop)]
+
+    def _observe(self, seen: Observed, events: _Index, now: Provisional, at: _Index) -> None:
+        """Let the alerts of (distinct) rows move at these observations."""
+        index = seen.row[events]
+        self.take_over(index, now, at)
+        self.alerts.arrived(index, seen.wall_ms[events], self.rows["clock_ms"][index])
+        self.alerts.observe(
+            index, seen.place[events].tolist(), seen.wall_ms[events], risk=now.risk[at], assessable=now.assessable[at]
+        )
+        self._explain()
 
     def take_over(self, index: _Index, now: Provisional, at: _Index) -> None:
         """Note risk and doubt in rows, from their places among the provisional ones."""

@@ -10,7 +10,6 @@ counts, as of two at the same moment. A closed step knows all of the unit in whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.order import middles, sort_first_axis
-from models.vital_signs import contradictory
+from models.vital_signs import N_VITAL_SIGNS, contradictory
 
 __all__ = [
     "SLOTS",
@@ -29,6 +28,8 @@ __all__ = [
     "close",
     "glimpse",
     "holds_data",
+    "in_order",
+    "keep_in_order",
     "keep_late",
     "keep_measured",
 ]
@@ -37,6 +38,7 @@ STEP_MS = 3_600_000
 SLOTS = 12
 UNIT_MS = 5
 _SLOT_MS = STEP_MS // SLOTS
+_SLOT_VALUES = SLOTS * N_VITAL_SIGNS
 _EMPTY = 2**16 - 1  # no measurement; the last unit of a slot is 59,999
 _SLOT_STARTS_MS = np.arange(SLOTS, dtype=np.int64)[:, None] * _SLOT_MS
 _FloatArray = NDArray[np.float32]
@@ -77,6 +79,55 @@ def keep_measured(
     return np.asarray(newer.any(axis=1), dtype=np.bool_)
 
 
+def in_order(rows: NDArray[Any], row: NDArray[np.intp], times_ms: _TimeArray) -> NDArray[np.bool_]:
+    """Tell for which rows (of all) their observations (N), grouped by row, come one after the other.
+
+    That is, each is newer than all that is known of the patient and all before it, by enough to be told apart.
+    """
+    begin = np.flatnonzero(np.append(True, row[1:] != row[:-1])) if len(row) else np.zeros(0, dtype=np.intp)
+    apart = np.diff(times_ms, prepend=0)
+    mine = row[begin]
+    apart[begin] = times_ms[begin] - rows["last_ms"][mine].max(axis=1, initial=0)
+    steps = (times_ms[begin] - rows["start_ms"][mine]) // STEP_MS
+    ordered = np.zeros(len(rows), dtype=np.bool_)
+    ordered[mine] = (np.minimum.reduceat(apart, begin) >= UNIT_MS) & (steps >= rows["open_step"][mine])
+    return ordered
+
+
+def keep_in_order(rows: NDArray[Any], row: NDArray[np.intp], times_ms: _TimeArray, values: _FloatArray) -> Glimpse:
+    """Put observations (N) of open steps, grouped by row and `in_order`, into their rows; return what stood after each.
+
+    It is what `keep_measured` would come to one by one: every one of them is news.
+    """
+    n = len(row)
+    begin = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    size = np.diff(np.append(begin, n))
+    mine, last, run = row[begin], begin + size - 1, np.repeat(np.arange(len(begin)), size)
+    within = times_ms - rows["start_ms"][row] - rows["open_step"][row].astype(np.int64) * STEP_MS
+    # A table holds for each run what its slots spoke with before, then its observations; a slot speaks with the newest
+    # place of the table that is its own.
+    old = (np.arange(len(begin)) * _SLOT_VALUES + begin * N_VITAL_SIGNS)[:, None] + np.arange(_SLOT_VALUES)
+    new = ((run + 1) * _SLOT_VALUES + np.arange(n) * N_VITAL_SIGNS)[:, None] + np.arange(N_VITAL_SIGNS)
+    place = np.zeros((n, SLOTS, N_VITAL_SIGNS), dtype=np.int32)
+    place.reshape(n, _SLOT_VALUES)[begin] = old
+    measured, at = ~np.isnan(values), np.arange(n)
+    slot = within // _SLOT_MS
+    place[at, slot] = np.where(measured, new, place[at, slot])
+    np.maximum.accumulate(place, axis=0, out=place)
+    value = np.empty(old.size + new.size, dtype=np.float32)
+    value[old], value[new] = rows["slot_value"][mine].reshape(-1, _SLOT_VALUES), values
+    unit = np.empty(len(value), dtype=np.uint16)
+    unit[old] = rows["slot_unit"][mine].reshape(-1, _SLOT_VALUES)
+    unit[new] = (within % _SLOT_MS // UNIT_MS)[:, None]
+    slot_value = value.take(place)
+    rows["slot_unit"][mine], rows["slot_value"][mine] = unit.take(place[last]), slot_value[last]
+    newest = np.maximum.reduceat(np.where(measured, at[:, None] + 1, 0), begin, axis=0) - 1  # (rows, 7) -1: none
+    known = newest >= 0
+    rows["last_ms"][mine] = np.where(known, times_ms[newest], rows["last_ms"][mine])
+    rows["last_value"][mine] = np.where(known, np.take_along_axis(values, newest, axis=0), rows["last_value"][mine])
+    return Glimpse(slot_value, rows["late_value"][row], rows["late_ms"][row])
+
+
 def keep_late(
     rows: NDArray[Any], index: NDArray[np.intp], times_ms: _TimeArray, values: _FloatArray
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
@@ -106,15 +157,23 @@ class Glimpse:
     late_ms: _TimeArray  # (N, 7)
 
     @classmethod
-    def joined(cls, parts: Sequence[Glimpse]) -> Glimpse:
-        """Return several as one."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+    def room_for(cls, n: int) -> Glimpse:
+        """Return n that are still to be filled."""
+        signs = (n, N_VITAL_SIGNS)
+        return cls(
+            np.empty((n, SLOTS, N_VITAL_SIGNS), dtype=np.float32),
+            np.empty(signs, dtype=np.float32),
+            np.empty(signs, dtype=np.int64),
+        )
 
     def part(self, chosen: NDArray[Any]) -> Glimpse:
         """Return the chosen ones."""
         return Glimpse(self.slot_value[chosen], self.late_value[chosen], self.late_ms[chosen])
+
+    def put(self, chosen: NDArray[Any], part: Glimpse) -> None:
+        """Fill the chosen ones."""
+        self.slot_value[chosen] = part.slot_value
+        self.late_value[chosen], self.late_ms[chosen] = part.late_value, part.late_ms
 
     def step_values(self) -> _FloatArray:
         """Return each vital sign's value, (N, 7), NaN = not measured or contradicted by the others."""

@@ -33,7 +33,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 from mode import Service
 
-from agents.chunk import Chunk
+from agents.chunk import LARGEST_CHUNK, Chunk
 from agents.exits import Exit, end_process
 from agents.membership import StaticMembership
 from agents.ownership import Lease
@@ -43,7 +43,6 @@ from agents.watchdog import StallDetector, progress_before
 __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
 
 TRANSPORT_SCHEME = "chunked"
-_CHUNK_RECORDS = 2_000
 _QUEUE_BYTES = 32_000_000  # of all partitions; a fetch more may be held
 _HOLD_SECONDS = 0.02
 _ANSWER_SECONDS = 5.0
@@ -109,7 +108,7 @@ class ChunkedConsumer(driver.Consumer):
             await self._read_again({tp: span for tp, span in left.items() if span[0] < span[1]})
 
     def _plan_rest(self, records: int) -> None:
-        small = records < _CHUNK_RECORDS and not self.app.in_recovery
+        small = records < LARGEST_CHUNK and not self.app.in_recovery
         rest = min(_LONGEST_REST_SECONDS, _REST_PER_WORK * self._last_work_seconds)
         self._rest_until = time.monotonic() + rest if small else 0.0
 
@@ -146,8 +145,8 @@ class ChunkedConsumer(driver.Consumer):
         if not wanted:
             left[tp] = (0, 0)
         generation = self.app.consumer_generation_id
-        for start in range(0, len(wanted), _CHUNK_RECORDS):
-            chunk = Chunk(wanted[start : start + _CHUNK_RECORDS])
+        for start in range(0, len(wanted), LARGEST_CHUNK):
+            chunk = Chunk(wanted[start : start + LARGEST_CHUNK])
             newest = chunk.records[-1]
             message = ConsumerMessage(
                 tp.topic,

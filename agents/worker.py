@@ -26,7 +26,7 @@ from faust.types.tuples import TP
 
 from agents import publishing, record
 from agents.appending import Decode, checked, decode_admission, decode_command
-from agents.chunk import Chunk
+from agents.chunk import LARGEST_CHUNK, Chunk
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
@@ -56,7 +56,6 @@ _HEARTBEAT_SECONDS = 1.0
 _CLOCK_SECONDS = 0.25
 _LOOP_STUCK_SECONDS = 30.0
 _BROKER_SILENT_SECONDS = 15.0
-_LARGEST_SLICE = 2_000  # records
 _FIRST_SLICE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
 _SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 _HOUR_MS = 3_600_000
@@ -225,7 +224,7 @@ class Worker:
             done += len(records)
             chunk.progress = done
             pace = _SLICE_SECONDS / max(seconds, _SLICE_SECONDS / 2)  # at most doubled, for a quiet second is no proof
-            self._slice = max(1, min(_LARGEST_SLICE, round(self._slice * pace)))
+            self._slice = max(1, min(LARGEST_CHUNK, round(self._slice * pace)))
         self._finish(event)
 
     async def _work_off_slice(self, message: Any, chunk: Chunk, records: Sequence[Any]) -> float:

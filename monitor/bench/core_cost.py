@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agents.chunk import LARGEST_CHUNK
 from agents.core import Core
 from agents.decoding import Limits
-from agents.memory import keep_freed_memory
 from agents.policy import Policy
 from models.features import INPUT_GRID
 from models.lstm import Lstm
@@ -19,7 +19,6 @@ from monitor.bench.load import Load
 
 __all__ = ["CoreCost", "LoggedRecord", "core_cost"]
 
-_CHUNK = 2_000  # records, as the workers' largest
 _TRIES = 3  # the best counts: other work on the machine only ever adds
 _WARM_SAMPLES = 3
 
@@ -54,7 +53,6 @@ class CoreCost:
 
 def core_cost(model: StayModel, policy: Policy, load: Load) -> CoreCost:
     """Measure the core on a load, on this thread; the first samples begin the stays, and do not count."""
-    keep_freed_memory()
     now_ms = round(time.time() * 1000)
     rounds = load.rounds(now_ms)
     states: dict[bytes, bytes] = {}
@@ -62,8 +60,8 @@ def core_cost(model: StayModel, policy: Policy, load: Load) -> CoreCost:
     offset = 0
 
     def work_off(records: list[LoggedRecord]) -> None:
-        for begin in range(0, len(records), _CHUNK):
-            states.update(core.process(0, records[begin : begin + _CHUNK], states.get).states)
+        for begin in range(0, len(records), LARGEST_CHUNK):
+            states.update(core.process(0, records[begin : begin + LARGEST_CHUNK], states.get).states)
 
     def logged(samples: Iterator[list[tuple[bytes, bytes]]], count: int) -> list[LoggedRecord]:
         nonlocal offset
@@ -87,16 +85,16 @@ def _lstm_seconds(model: StayModel, steps: int) -> float:
     """Return the CPU seconds of a step of the network and its head."""
     network = Lstm(model.weights)
     rng = np.random.default_rng(0)
-    x = (np.rint(rng.normal(size=(_CHUNK, network.n_inputs)) / INPUT_GRID) * INPUT_GRID).astype(np.float32)
-    h = np.zeros((_CHUNK, network.hidden), dtype=np.float32)
-    batches = max(1, steps // _CHUNK)
+    x = (np.rint(rng.normal(size=(LARGEST_CHUNK, network.n_inputs)) / INPUT_GRID) * INPUT_GRID).astype(np.float32)
+    h = np.zeros((LARGEST_CHUNK, network.hidden), dtype=np.float32)
+    batches = max(1, steps // LARGEST_CHUNK)
 
     def run() -> None:
         for _ in range(batches):
             network.logit(network.step(x, h, h)[0])
 
     run()
-    return _cpu_seconds(run) / (batches * _CHUNK)
+    return _cpu_seconds(run) / (batches * LARGEST_CHUNK)
 
 
 def _cpu_seconds(work: Callable[[], None]) -> float:

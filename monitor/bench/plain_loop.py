@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents import publishing
+from agents.chunk import LARGEST_CHUNK
 from agents.core import Core
 from agents.decoding import Limits
-from agents.memory import keep_freed_memory
 from agents.policy import load_policy
 from agents.sending import Outgoing
 from agents.topics import Topics
@@ -33,7 +33,6 @@ from monitor.bench.core_cost import LoggedRecord
 __all__ = ["main"]
 
 _FETCH = 8_000  # records
-_CHUNK = 2_000
 _WAIT_SECONDS = 0.01  # the clients' own default of a fetch that waits for more
 _GC_THRESHOLDS = (100_000, 20, 100)  # as the worker's
 _ARGUMENTS = 7
@@ -89,8 +88,8 @@ class _Loop:
                 raise RuntimeError(each.error().str())
             by_partition[each.partition()].append(_logged(each))
         for partition, records in by_partition.items():
-            for begin in range(0, len(records), _CHUNK):
-                self._chunk(partition, records[begin : begin + _CHUNK], producer)
+            for begin in range(0, len(records), LARGEST_CHUNK):
+                self._chunk(partition, records[begin : begin + LARGEST_CHUNK], producer)
         return {partition: records[-1].offset + 1 for partition, records in by_partition.items()}
 
     def _chunk(self, partition: int, records: list[LoggedRecord], producer: Any) -> None:
@@ -144,7 +143,6 @@ def main(arguments: list[str]) -> int:
         return 2
     bootstrap, prefix, out, partitions, model, policy, until = arguments
     gc.set_threshold(*_GC_THRESHOLDS)
-    keep_freed_memory()
     core = Core(load_model(model), load_policy(policy or None), Limits())
     loop = _Loop(bootstrap, Topics(prefix).observations, Topics(out), int(partitions), core)
 

@@ -8,7 +8,6 @@ import click
 import structlog
 
 from agents.decoding import Limits
-from agents.memory import keep_freed_memory
 from agents.policy import Policy, PolicyError, load_policy, mismatch
 from agents.security import KafkaSecurity
 from agents.topics import Topics, topic_specs
@@ -68,7 +67,6 @@ def command(
         "http.port": http_port,
     }
     settings = invocation.settings(overrides)
-    keep_freed_memory()
     with failing_on(ArtifactError):
         loaded_model = load_model(settings.model.name)
     with failing_on(PolicyError):

@@ -55,6 +55,62 @@ def values(**signs: float) -> NDArray[np.float32]:
     return row
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float32]]:
+    """Draw observations of some of four rows' open steps (the third hour), by row; rising, but for a few."""
+    row, within, measured = [], [], []
+    for number in sorted(draw(st.sets(st.integers(0, 3), min_size=1))):
+        time = draw(st.integers(0, STEP_MS // 2))
+        for _ in range(draw(st.integers(1, 6))):
+            row.append(number)
+            within.append(time)
+            time += draw(
+                st.sampled_from([UNIT_MS, UNIT_MS + 1, 60_000, SLOT_MS, *draw(st.sampled_from([(), (0, -7)]))])
+            )
+            measured.append(draw(st.lists(st.sampled_from([np.nan, 40, 60, 61]), min_size=7, max_size=7)))
+    times = START + 2 * STEP_MS + np.clip(within, 0, STEP_MS - 1)
+    return np.array(row), times.astype(np.int64), np.array(measured, dtype=np.float32)
+
+
+@settings(max_examples=150, deadline=None)
+@given(runs(), st.lists(st.tuples(st.integers(0, 3), st.integers(0, STEP_MS), st.integers(50, 70)), max_size=6))
+def test_what_comes_in_order_is_kept_at_once_as_one_by_one(
+    run: tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float32]], earlier: list[tuple[int, int, int]]
+) -> None:
+    row, times, measured = run
+    rows = empty(4, step=2)
+    for number, before, value in earlier:  # in the hour before, or early in this one
+        index, when = np.array([number]), np.array([START + 2 * STEP_MS + before // 4 - STEP_MS // 8])
+        keep_it = open_step.keep_measured if when[0] >= START + 2 * STEP_MS else open_step.keep_late
+        keep_it(rows, index, when, values(heart_rate=value, systolic_bp=value))
+    chosen = open_step.in_order(rows, row, times)[row]
+    row, times, measured = row[chosen], times[chosen], measured[chosen]
+    one_by_one = rows.copy()
+    expected = []
+    for number, time, some in zip(row, times, measured, strict=True):
+        changed = open_step.keep_measured(one_by_one, np.array([number]), np.array([time]), some[None])
+        assert changed[0] == (~np.isnan(some)).any()
+        expected.append(open_step.glimpse(one_by_one, np.array([number])))
+    if not len(row):
+        return
+    seen = open_step.keep_in_order(rows, row, times, measured)
+    assert rows.tobytes() == one_by_one.tobytes()
+    for name in ("slot_value", "late_value", "late_ms"):
+        assert getattr(seen, name).tobytes() == b"".join(getattr(each, name).tobytes() for each in expected)
+
+
+def test_order_is_by_more_than_the_unit_of_time_and_after_all_that_is_known() -> None:
+    rows = empty(3, step=0)
+    open_step.keep_measured(rows, np.array([1]), np.array([START + 60_000]), values(heart_rate=80))
+    rows["open_step"][2] = 1
+    row = np.array([0, 0, 1, 1, 2])
+    times = START + np.array([0, UNIT_MS, 60_000 + UNIT_MS, 90_000, 5_000])
+    assert open_step.in_order(rows, row, times).tolist() == [True, True, False]  # the last one is late
+    assert open_step.in_order(rows, row, times - np.array([0, 1, 0, 0, 0])).tolist() == [False, True, False]
+    assert open_step.in_order(rows, row, times - np.array([0, 0, 1, 0, 0])).tolist() == [True, False, False]
+    assert open_step.in_order(rows, row[:0], times[:0]).tolist() == [False] * 3
+
+
 @settings(max_examples=100, deadline=None)
 @given(_MEASURED, st.randoms(use_true_random=False))
 def test_the_steps_value_is_the_median_of_the_slots_latest_measurements(
