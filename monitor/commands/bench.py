@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ from monitor.bench.core_cost import core_cost
 from monitor.bench.grounds import Grounds
 from monitor.bench.latency import eager_policy, measure_latency
 from monitor.bench.load import Load
+from monitor.bench.picture import draw_bench
 from monitor.bench.report import Report
 from monitor.bench.throughput import measure_baseline, measure_workers
 from monitor.brokers import open_broker
@@ -48,7 +50,7 @@ class _Asked:
     workers: Sequence[int]
     events: int
     every: float
-    rate: float
+    rates: Sequence[float]
     seconds: float
     baseline: bool
 
@@ -68,16 +70,23 @@ class _Asked:
 @click.option(
     "--rate",
     type=click.FloatRange(min=0),
-    default=500.0,
+    multiple=True,
+    default=(500.0,),
     show_default=True,
     metavar="N",
-    help="Observations a second of the paced run; 0: none.",
+    help="Observations a second of a paced run; 0: none.",
 )
-@click.option("--seconds", type=click.FloatRange(min=1), default=30.0, show_default=True, help="Of the paced run.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=30.0, show_default=True, help="Of a paced run.")
 @click.option("--baseline", is_flag=True, help="Run a plain loop of the same work beside each (needs confluent-kafka).")
 @click.option("--engine", type=click.Choice(["embedded", "kafka"]), help="Which local broker (broker.engine).")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Stays to take values from.")
 @click.option("--model", metavar="NAME", help="A shipped artefact, or a folder (model.name).")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw throughput against patients, and latency against load.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @pass_invocation
 def command(
@@ -87,12 +96,13 @@ def command(
     workers: tuple[int, ...],
     events: int,
     every: float,
-    rate: float,
+    rate: tuple[float, ...],
     seconds: float,
     baseline: bool,
     engine: str | None,
     data: Path | None,
     model: str | None,
+    picture: Path | None,
     as_json: bool,
 ) -> None:
     """Measure throughput, CPU, memory, recovery and latency on made-up patients with the values of real stays.
@@ -114,6 +124,8 @@ def command(
     say = _silent if as_json or not sys.stderr.isatty() else _line
     with stop_requested() as stop:
         report = _measure(settings, cohort, asked, stop, say)
+    if picture is not None:
+        draw_bench(report.as_json(), picture)
     if as_json:
         click.echo(json.dumps(report.as_json()))
         return
@@ -147,12 +159,11 @@ def _measure(
                     say("the plain loop at work on the same")
                     plain = measure_baseline(grounds, load, stop)
                 report.add(done, plain)
-        if asked.rate:
-            load = Load(cohort, min(asked.patients), 1, asked.every)
-            for plain_loop in (False, True)[: 1 + asked.baseline]:
-                say(f"{asked.rate:g} observations a second, for {asked.seconds:g} s")
-                paced = Grounds.new(settings, bootstrap, eager_policy(Path(folder), settings.model.name))
-                report.latencies.append(measure_latency(paced, load, asked.rate, asked.seconds, stop, plain=plain_loop))
+        load = Load(cohort, min(asked.patients), 1, asked.every)
+        for rate, plain_loop in product(filter(None, asked.rates), (False, True)[: 1 + asked.baseline]):
+            say(f"{rate:g} observations a second, for {asked.seconds:g} s")
+            paced = Grounds.new(settings, bootstrap, eager_policy(Path(folder), settings.model.name))
+            report.latencies.append(measure_latency(paced, load, rate, asked.seconds, stop, plain=plain_loop))
     return report
 
 

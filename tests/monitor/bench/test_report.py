@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor.bench.core_cost import CoreCost
 from monitor.bench.latency import Latency
+from monitor.bench.picture import draw_bench
 from monitor.bench.report import Report
 from monitor.bench.throughput import Baseline, Throughput
 
@@ -19,7 +21,7 @@ def run(workers: int, patients: int, *, seconds: float, cpu: float) -> Throughpu
 
 @pytest.fixture
 def report() -> Report:
-    made = Report({"machine": "made up"}, state_bytes=2_994)
+    made = Report({"date": "2026-11-25", "machine": "made up", "broker": "none"}, state_bytes=2_994)
     made.add(run(1, 1_000, seconds=20, cpu=12), Baseline(1_000_000, 16, 10))
     made.add(run(2, 1_000, seconds=11, cpu=15), None)
     made.add(run(1, 20_000, seconds=25, cpu=30), Baseline(1_000_000, 24, 20))
@@ -58,3 +60,12 @@ def test_tables_show_what_there_is(report: Report) -> None:
     titles = [title for title, heads, rows in report.tables() if all(len(row) == len(heads) for row in rows)]
     assert len(titles) == 3
     assert len(Report({}, 1).tables()) == 0
+
+
+def test_the_picture_shows_every_run_and_pace(report: Report, tmp_path: Path) -> None:
+    report.latencies.append(Latency("plain loop", 500, 25, 400, (9, 20, 22), (9, 20, 22)))
+    draw_bench(report.as_json(), tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    nothing = Report({"date": "", "machine": "", "broker": ""}, 1)
+    draw_bench(nothing.as_json(), tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").stat().st_size < (tmp_path / "bench.png").stat().st_size
