@@ -310,7 +310,11 @@ def _health_limit(views: dict[str, Any]) -> str:
         of = [each for each in other if each["missing"] == missing]
         shares = ", ".join(f"{each['largest_odds_of_raise_threshold']:.2f}" for each in of)
         alerts = ", ".join(str(each["alerts"]) for each in of)
-        parts.append(f"{shares} with {missing:.0%} of single values missing (alerts on health there: {alerts})")
+        assessed = ", ".join(f"{each['largest_of_assessed_hours']:.2f}" for each in of)
+        parts.append(
+            f"{shares} with {missing:.0%} of single values missing (in hours that can be assessed {assessed}; alerts "
+            f"on health there: {alerts})"
+        )
     return (
         "A healthy person is not always told less than a tenth of the raise threshold's odds: the largest share "
         + (f"was {', '.join(typical)} for one typical adult, and " if typical else "was, ")

@@ -279,12 +279,14 @@ def health_of(model: StayModel, policy: Policy, view: View, seed: int) -> dict[s
 def _other_levels(model: StayModel, policy: Policy, view: View, missing: float, seed: int) -> dict[str, Any]:
     cohort = other_levels_cohort(missing, seed)
     scored = score_cohort(model, cohort, vitals=view.vitals, hide=view.hide)
-    largest = np.maximum.reduceat(_shares_of_raise_threshold(scored, policy), cohort.offsets[:-1])
+    shares = _shares_of_raise_threshold(scored, policy)
+    largest = np.maximum.reduceat(shares, cohort.offsets[:-1])
     raised = alert_course(cohort, scored, policy).raised
     return {
         "missing": missing,
         "stays": cohort.n_stays,
         "largest_odds_of_raise_threshold": float(largest.max()),
+        "largest_of_assessed_hours": float(shares.max(initial=0, where=scored.observed & scored.assessable)),
         "stays_ever_over_a_tenth": float((largest * _HARMLESS_ODDS >= 1).mean()),
         "alerts": int(raised.sum()),
         "stays_ever_alerted": int(np.logical_or.reduceat(raised, cohort.offsets[:-1]).sum()),

@@ -75,8 +75,8 @@ DOUBT_HEADINGS = (
     *("septic stays alerted", "... if nothing were unlike", "... if all were assessed"),
 )
 OTHER_LEVELS_HEADINGS = (
-    *("inputs", "single values missing", "largest odds over the raise threshold's", "stays ever over a tenth"),
-    *("alerts", "stays ever alerted"),
+    *("inputs", "single values missing", "largest odds over the raise threshold's", "in hours that can be assessed"),
+    *("stays ever over a tenth", "alerts", "stays ever alerted"),
 )
 # Few enough for a terminal; the card and the JSON have all.
 _GROUPED = ("auroc_time_adjusted", "auroc_first_48h", "utility", "ece")
@@ -195,6 +195,7 @@ def other_levels_cells(views: dict[str, Any]) -> list[tuple[str, ...]]:
             name.replace("_", " "),
             f"{each['missing']:.0%}",
             f"{each['largest_odds_of_raise_threshold']:.2f}",
+            f"{each['largest_of_assessed_hours']:.2f}",
             f"{each['stays_ever_over_a_tenth']:.1%}",
             str(each["alerts"]),
             f"{each['stays_ever_alerted']} of {each['stays']}",

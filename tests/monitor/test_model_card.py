@@ -132,7 +132,7 @@ def test_the_card_has_the_commands_that_made_the_model(folder: Path) -> None:
     assert f"sepsis-monitor train DATA --out MODEL --refit MEASURED {kept}" in bedside
     assert "model_card MODEL DATA --measured MEASURED --lightgbm BOOSTING" in bedside
     challenge = card_of("challenge").read_text()
-    assert challenge.count("--version 1.1.0 --config models/challenge.toml\n") == 2
+    assert challenge.count(f"--version {load_model('challenge').version} --config models/challenge.toml\n") == 2
     assert "BOOSTING" not in challenge
     own = (folder / "MODEL_CARD.md").read_text()
     assert "--refit" not in own
