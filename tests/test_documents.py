@@ -40,7 +40,7 @@ def test_the_readmes_alarms_and_health_are_those_of_the_cards_evaluation() -> No
     largest = "largest_odds_of_raise_threshold"
     assert f"with three vital signs (up to {three[largest]:.2f})" in text
     assert f"(up to {complete[0][largest]:.2f}, with three {complete[1][largest]:.2f})" in text
-    assert f"(up to {missing[0][largest]:.2f} and {missing[1][largest]:.2f})" in text
+    assert f"(up to {missing[0][largest]:.2f} and {missing[1][largest]:.2f}, " in text
     assert f"{missing[0]['alerts']} and {missing[1]['alerts']} alerts were raised in {missing[0]['stays']}" in text
     assert (complete[0]["alerts"], complete[1]["alerts"]) == (0, 0)
 
