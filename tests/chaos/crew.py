@@ -94,7 +94,11 @@ class Crew(ABC):
         self.faults.append(Fault(what, self.pending(), hit, killed=hit))
 
     def kill(self, instance: str, what: str = "SIGKILL") -> None:
-        """SIGKILL a worker, and note what was pending; it stays dead until it is started."""
+        """SIGKILL a worker, and note what was pending; it stays dead until it is started.
+
+        One that has ended by itself a moment ago is started again first.
+        """
+        self.tend()
         self._resting.add(instance)
         alive = self.ward.workers[instance].poll() is None
         self.ward.kill(instance)
