@@ -1,8 +1,8 @@
 """Two questions a hospital asks first: does it leave the healthy in peace, and does it work when connected mid-stay.
 
-The healthy come in two families. `healthy_cohort` is one typical adult, fully measured; the made-up stays that models
-learn from are like it. `other_levels_cohort` is built otherwise: levels even over the normal range, values that move
-slowly, single ones missing at random. What is true of the first is not thereby true of health.
+The healthy come in two families. `healthy_cohort` is one typical adult, fully measured; half of the made-up stays that
+models learn from are like it. `other_levels_cohort` is built otherwise than any of those: levels even over the normal
+range, values that move slowly, single ones missing at random. What is true of the first is not thereby true of health.
 
 A model that counts hours calls everyone septic in the second week; one that leans on its memory is blind for hours
 after a monitor is connected. Both look excellent in figures over whole records.
