@@ -58,7 +58,7 @@ class Stretch:
         self.policy = policy
         self.steps = Steps(model)
         self.closed: list[list[ClosedStep]] = []
-        self.unexplained: list[tuple[int, int]] = []  # the wave's alerts whose reasons are still to be told, and rows
+        self.unexplained: list[tuple[int, int]] = []  # alerts whose reasons are still to be told, and their rows
         self.alerts: Alerts
         self.observing: Observing
         self.rows: Rows
@@ -242,7 +242,7 @@ class Stretch:
         self.out.alerts.append((moved.place, self.outputs.alert(self.rows, moved, source)))
 
     def _explain(self) -> None:
-        """Give the wave's alerts their reasons, all together: the risks that moved them are still those of the rows."""
+        """Give alerts their reasons, all together, while the risks that moved them are still those of the rows."""
         if not self.unexplained:
             return
         index = np.unique([row for _, row in self.unexplained])
