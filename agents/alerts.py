@@ -297,9 +297,9 @@ class Alerts(Moves):
         """Change the row as a possible command says; return the transition and its cause."""
         rows, command, policy = self.rows, said.command, self.policy
         phase = Phase(rows["phase"][row, kind])
-        if command.type == "acknowledge" and phase == Phase.LATCHED:
-            self.over(row, kind, said.time_ms)
-            return "resolved", "acknowledged after the risk had fallen"
+        if command.type in {"acknowledge", "snooze"} and phase == Phase.LATCHED:
+            self.over(row, kind, said.time_ms)  # it waited for somebody to see it, and there is nothing left to snooze
+            return "resolved", "somebody has seen it after the risk had fallen"
         if command.type == "acknowledge":
             self.put(row, kind, Phase.ACKNOWLEDGED)
             return "acknowledged", "somebody has seen it"

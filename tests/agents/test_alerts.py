@@ -197,6 +197,9 @@ def test_a_latched_alert_waits_for_somebody() -> None:
     fallen: Callable[[], Bed] = lambda: septic(latching).pass_by(10).see(0.03)  # noqa: E731
     assert fallen().story() == [("raised", "active"), ("updated", "latched")]
     assert fallen().pass_by(5).order("acknowledge").story()[2:] == [("resolved", "ended")]
+    snoozed = fallen().pass_by(5).order("snooze", minutes=60)
+    assert snoozed.story()[2:] == [("resolved", "ended")]
+    assert snoozed.pass_by(5).see(0.07).story()[3:] == [("raised", "active")]
     assert fallen().pass_by(5).see(0.07).story()[2:] == [("updated", "active")]
     assert fallen().pass_by(119).see(0.03).pass_by(1).see(0.03).story()[2:] == [("resolved", "ended")]
     seen = septic(latching).order("acknowledge").pass_by(10).see(0.03)
