@@ -255,7 +255,7 @@ def _fill(path: Path) -> None:
 def disk_full(stage: Stage) -> None:
     """Let the disk of a worker's data and log be full: it goes on."""
     disk = stage.grounds.folder / f"full-{stage.seed}"
-    with _small_disk(disk, writable=True), stage.ward(rate=120.0) as chaos:
+    with _small_disk(disk, writable=True), stage.ward(rate=120.0, replays=False) as chaos:
         chaos.kill("worker-1")
         log = chaos.ward.folder / "worker-1.log"
         log.unlink()
