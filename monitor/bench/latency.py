@@ -93,6 +93,7 @@ def measure_latency(
             watch.forget()
             sent = _send_paced(grounds, load, rate, seconds, stop)
             watch.await_alerts(round(sent * _NEW_PATIENTS), _LAST_SECONDS, stop)
+            watch.await_observations(_LAST_SECONDS, stop)
         finally:
             watch.close()
         alerts, scores = watch.waits()
@@ -162,6 +163,14 @@ class _Watch:
         while len(self.alerts) < count and not stop.wait(_POLL_SECONDS):
             if time.monotonic() > deadline or not self._thread.is_alive():
                 msg = f"{len(self.alerts)} of {count} alerts have come within {seconds:.0f} s"
+                raise Failure(msg)
+
+    def await_observations(self, seconds: float, stop: threading.Event) -> None:
+        """Wait until every observation has been read that was answered; their topic may come later than the answers."""
+        deadline = time.monotonic() + seconds
+        while any(place not in self.sent_ms for place, _ in [*self.alerts, *self.scores]):
+            if stop.wait(_POLL_SECONDS) or time.monotonic() > deadline:
+                msg = f"observations that were answered have not been read within {seconds:.0f} s"
                 raise Failure(msg)
 
     def forget(self) -> None:
