@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents.core import Core
 from agents.record import RECORD_SCHEMA, RecordLayout, UnknownSchemaError, heads, source_offset, version
-from models.artifact import untrained_model
+from models.artifact import load_model, untrained_model
 from models.stay_model import StayModel
 from tests.agents.logs import (
     HOUR,
@@ -51,6 +51,10 @@ def sealed(record: bytes) -> bytes:
 
 def test_a_record_is_small() -> None:
     assert len(RECORD) == LAYOUT.record_bytes <= 3000
+
+
+def test_a_record_of_the_shipped_model_is_small() -> None:
+    assert RecordLayout(load_model("bedside")).record_bytes <= 3000
 
 
 @settings(max_examples=25, deadline=None)
