@@ -18,7 +18,7 @@ from agents.rejection import REASONS
 from agents.ward import PHASES
 from monitor.version import VERSION
 
-__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "OPEN_ALERTS", "PREFIX", "Metric"]
+__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "NOTIFY_CATALOGUE", "OPEN_ALERTS", "PREFIX", "Metric"]
 
 PREFIX = "sepsis_monitor_"
 
@@ -222,5 +222,45 @@ CANARY_CATALOGUE: tuple[Metric, ...] = (
         "alerts",
         "Alerts of canaries that did not come in time, by partition.",
         labels=("partition",),
+    ),
+)
+
+NOTIFY_CATALOGUE: tuple[Metric, ...] = (
+    Metric(
+        "sepsis_monitor_notify_attempts_total",
+        "counter",
+        "attempts",
+        "Requests to a receiver by what came of them; dead: an event was given up after one.",
+        labels=("receiver", "outcome"),
+    ),
+    Metric(
+        "sepsis_monitor_notify_escalations_total",
+        "counter",
+        "alerts",
+        "Alerts that nobody acknowledged at a receiver in time, and that went to the next.",
+        labels=("receiver",),
+    ),
+    Metric(
+        "sepsis_monitor_notify_pending", "gauge", "events", "Events that wait for a receiver.", labels=("receiver",)
+    ),
+    Metric(
+        "sepsis_monitor_notify_oldest_pending_seconds",
+        "gauge",
+        "seconds",
+        "How long the oldest event that waits for a receiver has waited.",
+        labels=("receiver",),
+    ),
+    Metric(
+        "sepsis_monitor_notify_dead_letters",
+        "gauge",
+        "events",
+        "Events that were given up for a receiver.",
+        labels=("receiver",),
+    ),
+    Metric(
+        "sepsis_monitor_notify_last_read_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the alert topic was last read, since 1970.",
     ),
 )

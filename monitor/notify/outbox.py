@@ -1,0 +1,262 @@
+"""What is still to be posted, on disk: an SQLite file that survives whatever happens to the process.
+
+Reading the topic and writing the outbox is one transaction, so that the place in the topic and what was read up to it
+never disagree. A delivery is one event for one receiver, once, by its `event_id`; those of one alert go to a receiver
+in order. A watch is an alert of which a receiver was told and that nobody has acknowledged yet.
+
+A body is deleted as soon as it has been delivered; the ids stay for a week, to recognise repeats.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from agents.messages import AlertEvent
+from monitor.errors import Failure
+from monitor.notify.receivers import Receiver
+
+__all__ = ["Delivery", "Outbox", "Read", "Standing"]
+
+_VERSION = 1
+_BUSY_SECONDS = 30.0
+_KEPT_SECONDS = 7 * 86_400.0  # how long the ids of settled deliveries are remembered
+_SCHEMA = """
+create table places (topic text not null, partition integer not null, next integer not null,
+    primary key (topic, partition));
+create table deliveries (id integer primary key, receiver text not null, event_id text not null,
+    alert_id text not null, body blob, escalated_from text, state text not null, queued real not null,
+    due real not null, attempts integer not null default 0, error text, unique (receiver, event_id));
+create index waiting on deliveries (receiver, state, alert_id, id);
+create table watches (receiver text not null, alert_id text not null, event_id text not null, body blob not null,
+    due real not null, primary key (receiver, alert_id));
+"""
+# Somebody has seen the alert, or it is over: nobody further needs to be told.
+_SEEN = frozenset({"acknowledged", "snoozed", "ended"})
+
+
+class Read(NamedTuple):
+    """A record of the alert topic: its place, its value as it came, and the event in it, if there is one."""
+
+    topic: str
+    partition: int
+    offset: int
+    body: bytes
+    event: AlertEvent | None
+    age_seconds: float  # from when the event happened to now
+
+
+class Delivery(NamedTuple):
+    """One event that one receiver is still to be told."""
+
+    id: int
+    receiver: str
+    event_id: str
+    body: bytes
+    escalated_from: str | None
+    queued: float  # seconds since 1970
+    attempts: int  # so far
+
+
+class Standing(NamedTuple):
+    """How one receiver stands."""
+
+    pending: int
+    oldest_queued: float | None  # seconds since 1970
+    dead: int
+
+
+class Outbox:
+    """One connection to the file; each thread has one of its own. Times are seconds since 1970, and the caller's."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the file, made where missing, readable by its owner alone. Raises Failure where it cannot be used."""
+        try:
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            self._file = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._file.execute("pragma journal_mode=wal")
+            self._file.execute("pragma synchronous=full")  # acknowledged means on disk
+            self._file.execute("pragma secure_delete=on")
+            self._prepare(file)
+        except (OSError, sqlite3.Error) as error:
+            msg = f"the outbox {file} cannot be used: {error}"
+            raise Failure(msg) from error
+
+    def _prepare(self, file: Path) -> None:
+        with self._transaction():
+            (version,) = self._file.execute("pragma user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._file.execute(statement)
+                self._file.execute(f"pragma user_version={_VERSION}")
+            elif version != _VERSION:
+                msg = f"the outbox {file} is of version {version}, this program knows {_VERSION}: run the other version"
+                raise Failure(msg)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._file.close()
+
+    # -- what the reader of the topic does
+
+    def places(self, topic: str) -> dict[int, int]:
+        """Return the offset to go on from in each partition that was read before."""
+        return dict(self._file.execute("select partition, next from places where topic = ?", (topic,)).fetchall())
+
+    def start_at(self, topic: str, places: Mapping[int, int]) -> None:
+        """Note where reading begins in partitions that were never read."""
+        with self._transaction():
+            self._file.executemany(
+                "insert or ignore into places values (?, ?, ?)", [(topic, *place) for place in places.items()]
+            )
+
+    def take(self, reads: Sequence[Read], receivers: Sequence[Receiver], now: float) -> int:
+        """Queue for every receiver what it wants of these records, and move the places on: all or nothing.
+
+        Returns how many deliveries are new. Records must come in each partition's order.
+        """
+        with self._transaction():
+            queued = sum(self._told(read.event, read, receivers, now) for read in reads if read.event is not None)
+            self._file.executemany(
+                "insert into places values (?1, ?2, ?3) on conflict do update set next = max(next, ?3)",
+                [(read.topic, read.partition, read.offset + 1) for read in reads],
+            )
+        return queued
+
+    def _told(self, event: AlertEvent, read: Read, receivers: Sequence[Receiver], now: float) -> int:
+        if event.transition != "rejected":
+            if event.state in _SEEN or event.transition == "marked":
+                self._file.execute("delete from watches where alert_id = ?", (event.alert_id,))
+            self._file.execute(
+                "update watches set event_id = ?, body = ? where alert_id = ?",
+                (event.event_id, read.body, event.alert_id),
+            )
+        queued = 0
+        for receiver in receivers:
+            if not 0 < 60 * receiver.stale_minutes < read.age_seconds:
+                if receiver.wants(event):
+                    queued += self._queue(receiver.name, event, read.body, None, now)
+                if not receiver.only_escalated and receiver.admits(event):
+                    self._watch(receiver, event, read.body, now)
+        return queued
+
+    def _queue(self, receiver: str, event: AlertEvent, body: bytes, escalated_from: str | None, now: float) -> int:
+        return self._file.execute(
+            "insert or ignore into deliveries (receiver, event_id, alert_id, body, escalated_from, state, queued, due)"
+            " values (?, ?, ?, ?, ?, 'pending', ?, ?)",
+            (receiver, event.event_id, event.alert_id, body, escalated_from, now, now),
+        ).rowcount
+
+    def _watch(self, receiver: Receiver, event: AlertEvent, body: bytes, now: float, *, told: bool = False) -> None:
+        """Begin to wait for an acknowledgement, where somebody is next; who waits already goes on waiting."""
+        if receiver.escalate_to is not None and (told or event.transition in {"raised", "escalated"}):
+            self._file.execute(
+                "insert or ignore into watches values (?, ?, ?, ?, ?)",
+                (receiver.name, event.alert_id, event.event_id, body, now + 60 * receiver.escalate_minutes),
+            )
+
+    def escalate(self, receivers: Sequence[Receiver], now: float) -> list[tuple[str, str]]:
+        """Queue for the next receiver what nobody has acknowledged in time; returns (from, to) of each.
+
+        The next receiver is told whatever it wants to hear by itself: somebody must be.
+        """
+        named = {each.name: each for each in receivers}
+        moved: list[tuple[str, str]] = []
+        with self._transaction():
+            due = self._file.execute("select receiver, alert_id, body from watches where due <= ?", (now,)).fetchall()
+            for name, alert_id, body in due:
+                self._file.execute("delete from watches where receiver = ? and alert_id = ?", (name, alert_id))
+                to = named[name].escalate_to if name in named else None  # taken out of the file since
+                if to is not None:
+                    event = msgspec.json.decode(body, type=AlertEvent)
+                    self._queue(to, event, body, name, now)
+                    self._watch(named[to], event, body, now, told=True)
+                    moved.append((name, to))
+        return moved
+
+    # -- what a receiver's sender does
+
+    def next_due(self, receiver: str, now: float) -> Delivery | None:
+        """Return what this receiver is to be told now: the oldest that is due and has none of its alert before it."""
+        found = self._file.execute(
+            "select id, receiver, event_id, body, escalated_from, queued, attempts from deliveries as this"
+            " where receiver = ? and state = 'pending' and due <= ? and not exists (select 1 from deliveries as earlier"
+            " where earlier.receiver = this.receiver and earlier.state = 'pending'"
+            " and earlier.alert_id = this.alert_id and earlier.id < this.id) order by id limit 1",
+            (receiver, now),
+        ).fetchone()
+        return None if found is None else Delivery(*found)
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Note that the receiver has taken it, and forget its content."""
+        with self._transaction():
+            self._file.execute(
+                "update deliveries set state = 'delivered', body = null, attempts = attempts + 1, error = null"
+                " where id = ?",
+                (delivery.id,),
+            )
+
+    def failed(self, delivery: Delivery, error: str, due: float) -> None:
+        """Note a failed attempt, and when to try again."""
+        with self._transaction():
+            self._file.execute(
+                "update deliveries set attempts = attempts + 1, error = ?, due = ? where id = ?",
+                (error, due, delivery.id),
+            )
+
+    def gave_up(self, delivery: Delivery, error: str, now: float) -> None:
+        """Note that it will not be tried again; whoever is next after this receiver is told at once."""
+        with self._transaction():
+            self._file.execute(
+                "update deliveries set state = 'dead', attempts = attempts + 1, error = ? where id = ?",
+                (error, delivery.id),
+            )
+            self._file.execute(
+                "update watches set due = ? where receiver = ?"
+                " and alert_id = (select alert_id from deliveries where id = ?)",
+                (now, delivery.receiver, delivery.id),
+            )
+
+    # -- what people ask
+
+    def revive(self, receiver: str, now: float) -> int:
+        """Queue again what was given up for a receiver; returns how many."""
+        with self._transaction():
+            return self._file.execute(
+                "update deliveries set state = 'pending', queued = ?, due = ?, attempts = 0"
+                " where receiver = ? and state = 'dead'",
+                (now, now, receiver),
+            ).rowcount
+
+    def standing(self, receiver: str) -> Standing:
+        """Return how many events wait for a receiver, since when, and how many were given up."""
+        pending, oldest = self._file.execute(
+            "select count(*), min(queued) from deliveries where receiver = ? and state = 'pending'", (receiver,)
+        ).fetchone()
+        (dead,) = self._file.execute(
+            "select count(*) from deliveries where receiver = ? and state = 'dead'", (receiver,)
+        ).fetchone()
+        return Standing(pending, oldest, dead)
+
+    def prune(self, now: float) -> None:
+        """Forget the ids of what was settled long ago."""
+        with self._transaction():
+            self._file.execute(
+                "delete from deliveries where state = 'delivered' and queued < ?", (now - _KEPT_SECONDS,)
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._file.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._file.execute("rollback")
+            raise
+        self._file.execute("commit")
