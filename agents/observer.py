@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agents.intake import Intake
 from agents.ward import WardCounts
 
-__all__ = ["ChunkReport", "Observer", "SilentObserver", "Status"]
+__all__ = ["CHECKS", "ChunkReport", "Observer", "SilentObserver", "Status"]
+
+
+CHECKS = ("broker", "event_loop", "rebalancing", "recovering", "starting", "stopping")  # names in `Status.failing`
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class ChunkReport:
     risks: int = 0  # provisional risks computed
     alerts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)  # by (kind, transition, priority)
     state_resets: Mapping[str, int] = field(default_factory=dict)  # by reason
+    intake: Intake = field(default_factory=Intake)  # what the hours that closed brought of each vital sign
     model_seconds: float = 0.0
     seconds: float = 0.0  # the whole chunk, broker acknowledgements included
     append_to_alert_seconds: tuple[float, ...] = ()  # from Kafka's append to the alert's acknowledgement
@@ -50,6 +55,9 @@ class Observer(Protocol):
     def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
         """How many stays this worker watches now, how many alerts are open, and what the states weigh."""
 
+    def loop_turned(self) -> None:
+        """Note that the event loop turns: called every second while it does."""
+
     def lag_measured(self, partition: int, records: int) -> None:
         """How many records of the observations' partition wait; -1 when the partition left this worker."""
 
@@ -67,6 +75,9 @@ class SilentObserver:
         """Do nothing."""
 
     def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
+        """Do nothing."""
+
+    def loop_turned(self) -> None:
         """Do nothing."""
 
     def lag_measured(self, partition: int, records: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.checking import Headers
+from agents.intake import Intake
 from agents.messages import AlertEvent, RiskScore
 from agents.rejection import Rejection
 
@@ -44,5 +45,6 @@ class Outcome:
     steps_closed: int = 0
     risks: int = 0
     state_resets: Counter[str] = field(default_factory=Counter)
+    intake: Intake = field(default_factory=Intake)
     model_seconds: float = 0.0
     warm_up_seconds: float = 0.0  # that went into reading lost state again from the log

@@ -50,6 +50,7 @@ class Reporting:
                 risks=outcome.risks,
                 alerts=Counter((alert.kind, alert.transition, alert.priority) for _, alert in alerts),
                 state_resets=outcome.state_resets,
+                intake=outcome.intake,
                 model_seconds=outcome.model_seconds,
                 seconds=seconds,
                 append_to_alert_seconds=tuple((now_ms - records[i].timestamp) / 1000 for i, _ in alerts),
@@ -82,7 +83,8 @@ class Reporting:
         self._observer.recovered(seconds, patients)
 
     def count_ward(self) -> None:
-        """Report how many stays are watched, silent and cannot be assessed, and the alerts that are open."""
+        """Report that the loop turns, how many stays are watched, silent and unassessable, and the open alerts."""
+        self._observer.loop_turned()
         counts = self._ward.counts()
         self._observer.ward_counted(counts, counts.held * self._record_bytes)
 

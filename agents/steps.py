@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import open_step
+from agents.intake import Intake
 from models.doubt import Doubts
 from models.reasons import Explanation, explain
 from models.stay_model import StayModel, StepInput
@@ -45,11 +46,12 @@ class Provisional:
 
 
 class Steps:
-    """Advances rows of state records by a model; counts the seconds that the model took."""
+    """Advances rows of state records by a model; counts the seconds that it took, and what closed hours brought."""
 
     def __init__(self, model: StayModel) -> None:
         self._model = model
         self.model_seconds = 0.0
+        self.intake = Intake()
 
     def close_until(self, rows: NDArray[Any], index: _Index, steps: NDArray[np.int32]) -> list[Closed]:
         """Close the steps of these (distinct) rows until `steps` (N,) are open; hours without data are steps too."""
@@ -62,7 +64,9 @@ class Steps:
             index, steps = self._pass_waiting(rows, index, steps, closed)
             if not len(index):
                 return closed
-            state, logit = self._advance(rows, index, keep_past=True)
+            inputs = _inputs(rows, index)
+            self.intake.take(rows["key"][index], inputs.values, self._model.scaling)
+            state, logit = self._advance(rows, index, inputs, keep_past=True)
             risk = self._model.risk(logit)
             step = rows["open_step"][index]
             rows["state"][index] = state
@@ -76,7 +80,7 @@ class Steps:
         waiting = ~open_step.holds_data(rows, index) & ~self._model.started(rows["state"][index])
         if waiting.any():
             idle, until = index[waiting], steps[waiting]
-            _, logit = self._advance(rows, idle, keep_past=False)
+            _, logit = self._advance(rows, idle, _inputs(rows, idle), keep_past=False)
             for row, first, end, risk in zip(
                 idle.tolist(), rows["open_step"][idle].tolist(), until.tolist(), self._model.risk(logit), strict=True
             ):
@@ -104,9 +108,8 @@ class Steps:
         return explanations
 
     def _advance(
-        self, rows: NDArray[Any], index: _Index, *, keep_past: bool
+        self, rows: NDArray[Any], index: _Index, inputs: StepInput, *, keep_past: bool
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        inputs = _inputs(rows, index)
         started = time.perf_counter()
         result = self._model.advance(rows["state"][index], inputs, keep_past=keep_past)
         self.model_seconds += time.perf_counter() - started

@@ -282,3 +282,4 @@ class Stretch:
         for row, record in zip(touched.tolist(), self.layout.dump(rows[touched]), strict=True):
             self.out.states[keys[row]] = record
         self.out.model_seconds += self.steps.model_seconds
+        self.out.intake.add(self.steps.intake)

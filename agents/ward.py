@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ _DTYPE = np.dtype([("canary", "u1"), *((name, *record.HEAD.fields[name][:1]) for
 class WardCounts:
     """How many patients are held, watched, cannot be assessed and are silent, and how many alerts are open.
 
-    Canaries are no patients. `open_alerts` is by kind, phase and priority.
+    Canaries are no patients. `open_alerts` is by kind, phase and priority; `waiting_since_ms` says by kind since when,
+    by the wall clock, the alert that has waited longest to be acknowledged has, where one waits.
     """
 
     held: int
@@ -42,6 +43,7 @@ class WardCounts:
     unassessable: int
     silent: int
     open_alerts: Mapping[tuple[str, str, str], int]
+    waiting_since_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Room:
@@ -150,4 +152,15 @@ class Ward:
             unassessable=int((watched & (rows["assessable"] == 0)).sum()),
             silent=int((watched & (rows["on"][:, LOST] > 0)).sum()),
             open_alerts=alerts,
+            waiting_since_ms=_waiting_since(rows),
         )
+
+
+def _waiting_since(rows: NDArray[Any]) -> dict[str, int]:
+    """Return since when the active alert that has waited longest has, epoch milliseconds, by kind."""
+    found: dict[str, int] = {}
+    for kind, name in enumerate(KINDS):
+        waiting = rows["waiting_ms"][:, kind][rows["phase"][:, kind] == Phase.ACTIVE]
+        if len(waiting):
+            found[name] = int(waiting.min())
+    return found

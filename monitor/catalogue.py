@@ -13,12 +13,14 @@ from typing import Literal, get_args, get_type_hints
 from agents.episodes import KINDS
 from agents.messages import AlertEvent
 from agents.moves import PRIORITIES
+from agents.observer import CHECKS
 from agents.record import RESET_REASONS
 from agents.rejection import REASONS
 from agents.ward import PHASES
+from models.vital_signs import NAMES
 from monitor.version import VERSION
 
-__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "NOTIFY_CATALOGUE", "OPEN_ALERTS", "PREFIX", "Metric"]
+__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "NOTIFY_CATALOGUE", "OPEN_ALERTS", "PREFIX", "PROCESS_CATALOGUE", "Metric"]
 
 PREFIX = "sepsis_monitor_"
 
@@ -47,6 +49,7 @@ def _alert_children() -> tuple[tuple[str, ...], ...]:
 
 
 OPEN_ALERTS = tuple(product(KINDS, PHASES, PRIORITIES))
+_VITAL_SIGNS = tuple((name,) for name in NAMES)
 CATALOGUE: tuple[Metric, ...] = (
     Metric("sepsis_monitor_records_total", "counter", "records", "Records read from the patients' logs."),
     Metric(
@@ -159,6 +162,15 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("kind", "phase", "priority"),
         children=OPEN_ALERTS,
     ),
+    Metric(
+        "sepsis_monitor_oldest_unacknowledged_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "Since when, by the wall clock since 1970, that open alert waits which nobody has acknowledged for longest since "
+        "it was raised or last escalated, by kind; 0: none waits.",
+        labels=("kind",),
+        children=tuple((kind,) for kind in KINDS),
+    ),
     Metric("sepsis_monitor_state_bytes", "gauge", "bytes", "Size of the state of all patients of this worker."),
     Metric(
         "sepsis_monitor_consumer_lag_records",
@@ -166,6 +178,53 @@ CATALOGUE: tuple[Metric, ...] = (
         "records",
         "Records of the patients' logs that wait, by partition of this worker.",
         labels=("partition",),
+    ),
+    Metric(
+        "sepsis_monitor_loop_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the worker's event loop last turned, since 1970: every second while it is not stuck.",
+    ),
+    Metric(
+        "sepsis_monitor_last_chunk_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the worker was last done with records, since 1970; 0: not yet. An old one while records wait means that "
+        "it is stuck.",
+    ),
+    Metric("sepsis_monitor_ready", "gauge", "", "1 while the worker does its work, as /readyz says; else 0."),
+    Metric(
+        "sepsis_monitor_failing_checks",
+        "gauge",
+        "checks",
+        "1 for each check for which /readyz says not ready; else 0.",
+        labels=("check",),
+        children=tuple((check,) for check in CHECKS),
+    ),
+    Metric(
+        "sepsis_monitor_input_hours_total",
+        "counter",
+        "hours",
+        "Hours of stays, of those in steps_closed_total, in which a vital sign was measured.",
+        labels=("vital_sign",),
+        children=_VITAL_SIGNS,
+    ),
+    Metric(
+        "sepsis_monitor_input_deviations_total",
+        "counter",
+        "standard deviations",
+        "Of those hours, the sum of how far a vital sign was above, or below, the mean of the data that the model "
+        "learned from, in their standard deviations. Above less below, by the hours, is the drift.",
+        labels=("vital_sign", "side"),
+        children=tuple(product(NAMES, ("above", "below"))),
+    ),
+    Metric(
+        "sepsis_monitor_input_squared_deviations_total",
+        "counter",
+        "squared standard deviations",
+        "The sum of their squares.",
+        labels=("vital_sign",),
+        children=_VITAL_SIGNS,
     ),
     Metric("sepsis_monitor_recoveries_total", "counter", "recoveries", "Times that state was read back."),
     Metric("sepsis_monitor_recovery_seconds", "gauge", "seconds", "Time that the last recovery of state took."),
@@ -263,4 +322,14 @@ NOTIFY_CATALOGUE: tuple[Metric, ...] = (
         "seconds",
         "When the alert topic was last read, since 1970.",
     ),
+)
+
+# What prometheus-client's collector says of a process, whichever of the programs it is.
+PROCESS_CATALOGUE: tuple[Metric, ...] = (
+    Metric("sepsis_monitor_process_cpu_seconds_total", "counter", "seconds", "User and system time of the process."),
+    Metric("sepsis_monitor_process_resident_memory_bytes", "gauge", "bytes", "Memory that the process takes."),
+    Metric("sepsis_monitor_process_virtual_memory_bytes", "gauge", "bytes", "Addresses that the process has mapped."),
+    Metric("sepsis_monitor_process_start_time_seconds", "gauge", "seconds", "When the process started, since 1970."),
+    Metric("sepsis_monitor_process_open_fds", "gauge", "files", "Files and connections that the process has open."),
+    Metric("sepsis_monitor_process_max_fds", "gauge", "files", "How many it may have open."),
 )

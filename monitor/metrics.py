@@ -6,17 +6,26 @@ it is right.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import time
+from collections.abc import Callable
 
-from agents.observer import ChunkReport
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from agents.episodes import KINDS
+from agents.intake import Intake
+from agents.observer import CHECKS, ChunkReport, Status
 from agents.ward import WardCounts
+from models.vital_signs import NAMES
 from monitor.catalogue import CATALOGUE, OPEN_ALERTS, PREFIX, Metric
 
 __all__ = ["Instruments", "Metrics"]
 
 
 class Instruments:
-    """The counters, gauges and histograms of a catalogue in one registry, by their names without the prefix."""
+    """The counters, gauges and histograms of a catalogue in one registry, by their names without the prefix.
+
+    The registry gets those of the process too, `monitor.catalogue.PROCESS_CATALOGUE`.
+    """
 
     def __init__(self, catalogue: tuple[Metric, ...], registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -25,6 +34,7 @@ class Instruments:
         self.histograms: dict[str, Histogram] = {}
         for metric in catalogue:
             self._make(metric)
+        ProcessCollector(namespace=PREFIX.rstrip("_"), registry=registry)
 
     def _make(self, metric: Metric) -> None:
         short = metric.name.removeprefix(PREFIX)
@@ -57,8 +67,17 @@ class Metrics:
             self._gauges[metric].clear()
             self._gauges[metric].labels(*identity).set(1)
 
+    def watch(self, status: Callable[[], Status]) -> None:
+        """Show from now on what `status` says; it is called at each scrape, from the scrape's thread."""
+        self._gauges["ready"].set_function(lambda: float(status().ready))
+        for check in CHECKS:
+            self._gauges["failing_checks"].labels(check).set_function(_failing(status, check))
+
     def chunk_done(self, report: ChunkReport) -> None:
         """Count what came of one chunk."""
+        self._gauges["last_chunk_timestamp_seconds"].set(time.time())
+        if report.intake.measured.any():
+            self._count_intake(report.intake)
         for name, amount in (
             ("records_total", report.records),
             ("observations_accepted_total", report.accepted),
@@ -93,7 +112,14 @@ class Metrics:
         self._gauges["patients_silent"].set(counts.silent)
         for labels in OPEN_ALERTS:
             self._gauges["open_alerts"].labels(*labels).set(counts.open_alerts.get(labels, 0))
+        for kind in KINDS:
+            since = counts.waiting_since_ms.get(kind, 0) / 1000
+            self._gauges["oldest_unacknowledged_timestamp_seconds"].labels(kind).set(since)
         self._gauges["state_bytes"].set(state_bytes)
+
+    def loop_turned(self) -> None:
+        """Show that the event loop turns."""
+        self._gauges["loop_timestamp_seconds"].set(time.time())
 
     def lag_measured(self, partition: int, records: int) -> None:
         """Show how many records of a partition wait; a partition that left this worker is shown no longer."""
@@ -113,3 +139,15 @@ class Metrics:
         self._counters["recoveries_total"].inc()
         self._gauges["recovery_seconds"].set(seconds)
         self._gauges["recovered_patients"].set(patients)
+
+    def _count_intake(self, intake: Intake) -> None:
+        deviations = self._counters["input_deviations_total"]
+        for sign, name in enumerate(NAMES):
+            self._counters["input_hours_total"].labels(name).inc(float(intake.measured[sign]))
+            deviations.labels(name, "above").inc(float(intake.above[sign]))
+            deviations.labels(name, "below").inc(float(intake.below[sign]))
+            self._counters["input_squared_deviations_total"].labels(name).inc(float(intake.squared[sign]))
+
+
+def _failing(status: Callable[[], Status], check: str) -> Callable[[], float]:
+    return lambda: float(check in status().failing)

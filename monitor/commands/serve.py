@@ -92,6 +92,7 @@ def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -
         model=(model.name, model.version, model.digest), policy=(policy.name, policy.version, policy.digest)
     )
     worker = Worker(_config(settings, bootstrap), model, policy, metrics)
+    metrics.watch(worker.status)
     server = http.start(settings.http.host, settings.http.port, metrics.registry, worker.status)
     _log.info(
         "worker_starting",

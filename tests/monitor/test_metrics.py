@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import abc
 from typing import Any, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.observer import ChunkReport, Observer
+from agents.intake import Intake
+from agents.observer import ChunkReport, Observer, Status
 from agents.rejection import REASONS
 from agents.ward import WardCounts
-from monitor.catalogue import CATALOGUE, PREFIX
+from monitor.catalogue import CATALOGUE, PREFIX, PROCESS_CATALOGUE
 from monitor.metrics import Metrics
 
 FORBIDDEN = re.compile("patient|stay|alert_id|bed|name_of", re.IGNORECASE)
@@ -40,7 +43,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 def test_all_that_is_exported_stands_in_the_catalogue_and_the_other_way_round(metrics: Metrics) -> None:
     exported = {family.name for family in text_string_to_metric_families(generate_latest(metrics.registry).decode())}
     exported = {name for name in exported if not name.endswith("_created")}
-    assert exported == {metric.name.removesuffix("_total") for metric in CATALOGUE}
+    catalogue = CATALOGUE + PROCESS_CATALOGUE
+    assert exported == {metric.name.removesuffix("_total") for metric in catalogue}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         assert family.documentation
 
@@ -112,13 +116,18 @@ def test_a_chunk_is_counted_in_full(metrics: Metrics) -> None:
 
 
 def test_every_field_of_a_report_ends_in_a_metric(metrics: Metrics) -> None:
-    examples: dict[Any, Any] = {int: 1, float: 1.0, tuple: (1.0,), abc.Mapping: {"reason": 1}}
+    def shown() -> dict[Any, float]:
+        moving = ("last_chunk_timestamp", "_process_", "batch_", "_created")  # whatever the report says
+        return {key: value for key, value in samples(metrics).items() if not any(part in key[0] for part in moving)}
+
+    intake = Intake(np.ones(7), np.ones(7), np.ones(7), np.ones(7))
+    examples: dict[Any, Any] = {int: 1, float: 1.0, tuple: (1.0,), abc.Mapping: {"reason": 1}, Intake: intake}
     for name, kind in get_type_hints(ChunkReport).items():
-        before = samples(metrics)
+        before = shown()
         example = {("k", "t", "p"): 1} if name == "alerts" else examples[get_origin(kind) or kind]
         fields: dict[str, Any] = {name: example}
         metrics.chunk_done(ChunkReport(**fields))
-        assert samples(metrics) != before, name
+        assert shown() != before, name
 
 
 def test_the_ward_and_the_last_recovery_are_shown(metrics: Metrics) -> None:
@@ -151,3 +160,32 @@ def test_model_and_policy_are_identified_once(metrics: Metrics) -> None:
     metrics.identify(model=("bedside", "1.1.0", "sha256:c"), policy=("pager", "1", "sha256:b"))
     models = [dict(labels) for name, labels in samples(metrics) if "model_info" in name]
     assert models == [{"name": "bedside", "version": "1.1.0", "digest": "sha256:c"}]
+
+
+def test_what_readyz_says_is_shown_at_each_scrape(metrics: Metrics) -> None:
+    status = Status(live=True, ready=False, failing=("broker",))
+    metrics.watch(lambda: status)
+    assert (value(metrics, "ready"), value(metrics, "failing_checks", check="broker")) == (0, 1)
+    status = Status(live=True, ready=True)
+    assert (value(metrics, "ready"), value(metrics, "failing_checks", check="broker")) == (1, 0)
+
+
+def test_the_clocks_of_a_worker_are_shown(metrics: Metrics) -> None:
+    assert value(metrics, "last_chunk_timestamp_seconds") == value(metrics, "loop_timestamp_seconds") == 0
+    now = time.time()
+    metrics.loop_turned()
+    metrics.chunk_done(ChunkReport())
+    metrics.ward_counted(WardCounts(1, 1, 0, 0, {}, {"sepsis_risk": 1_795_341_600_000}), state_bytes=1)
+    assert value(metrics, "loop_timestamp_seconds") >= now
+    assert value(metrics, "last_chunk_timestamp_seconds") >= now
+    assert value(metrics, "oldest_unacknowledged_timestamp_seconds", kind="sepsis_risk") == 1_795_341_600
+    metrics.ward_counted(WardCounts(1, 1, 0, 0, {}), state_bytes=1)
+    assert value(metrics, "oldest_unacknowledged_timestamp_seconds", kind="sepsis_risk") == 0
+
+
+def test_what_hours_brought_is_counted_by_vital_sign(metrics: Metrics) -> None:
+    metrics.chunk_done(ChunkReport(intake=Intake(np.full(7, 2.0), np.full(7, 3.0), np.full(7, 0.5), np.full(7, 8.0))))
+    assert value(metrics, "input_hours_total", vital_sign="temperature") == 2
+    assert value(metrics, "input_deviations_total", vital_sign="temperature", side="above") == 3
+    assert value(metrics, "input_deviations_total", vital_sign="temperature", side="below") == 0.5
+    assert value(metrics, "input_squared_deviations_total", vital_sign="temperature") == 8
