@@ -166,8 +166,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "sepsis_monitor_oldest_unacknowledged_timestamp_seconds",
         "gauge",
         "seconds",
-        "Since when, by the wall clock since 1970, that open alert waits which nobody has acknowledged for longest since "
-        "it was raised or last escalated, by kind; 0: none waits.",
+        "Since when, by the wall clock since 1970, that open alert waits which nobody has acknowledged for longest "
+        "since it was raised or last escalated, by kind; 0: none waits.",
         labels=("kind",),
         children=tuple((kind,) for kind in KINDS),
     ),
