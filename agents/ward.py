@@ -35,7 +35,8 @@ class WardCounts:
     """How many patients are held, watched, cannot be assessed and are silent, and how many alerts are open.
 
     Canaries are no patients. `open_alerts` is by kind, phase and priority; `waiting_since_ms` says by kind since when,
-    by the wall clock, the alert that has waited longest to be acknowledged has, where one waits.
+    by the wall clock, the alert that has waited longest to be acknowledged has, where one waits. `newest_ms` is Kafka's
+    timestamp of what last came of any watched patient, 0 where nothing did.
     """
 
     held: int
@@ -44,6 +45,7 @@ class WardCounts:
     silent: int
     open_alerts: Mapping[tuple[str, str, str], int]
     waiting_since_ms: Mapping[str, int] = field(default_factory=dict)
+    newest_ms: int = 0
 
 
 class _Room:
@@ -153,6 +155,7 @@ class Ward:
             silent=int((watched & (rows["on"][:, LOST] > 0)).sum()),
             open_alerts=alerts,
             waiting_since_ms=_waiting_since(rows),
+            newest_ms=int(rows["arrived_ms"][watched].max(initial=0)),
         )
 
 

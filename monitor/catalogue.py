@@ -155,6 +155,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "Patients of whom nothing new has come for the policy's time.",
     ),
     Metric(
+        "sepsis_monitor_newest_observation_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When Kafka took the last observation of any watched patient that said something new, since 1970; 0: none. "
+        "Canaries do not count.",
+    ),
+    Metric(
         "sepsis_monitor_open_alerts",
         "gauge",
         "alerts",

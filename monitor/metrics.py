@@ -115,6 +115,7 @@ class Metrics:
         for kind in KINDS:
             since = counts.waiting_since_ms.get(kind, 0) / 1000
             self._gauges["oldest_unacknowledged_timestamp_seconds"].labels(kind).set(since)
+        self._gauges["newest_observation_timestamp_seconds"].set(counts.newest_ms / 1000)
         self._gauges["state_bytes"].set(state_bytes)
 
     def loop_turned(self) -> None:

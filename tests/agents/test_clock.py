@@ -114,7 +114,7 @@ def test_many_patients_fit_and_are_counted() -> None:
     for number in range(0, 300, 100):  # stored again, in parts
         ward.take(0, {name.encode(): run.states[name.encode()] for name in patients[number : number + 100]})
     open_alerts = {("sepsis_risk", "active", "medium"): 300}
-    assert ward.counts() == WardCounts(300, 300, 0, 0, open_alerts, {"sepsis_risk": START})
+    assert ward.counts() == WardCounts(300, 300, 0, 0, open_alerts, {"sepsis_risk": START}, START)
     ward.take(0, work_off(numbered([settings_record(CALM)])).states)
     lost = numbered([clock("p7", START + 90 * MINUTE, "monitoring_lost")], first=300)
     silent = work_off(lost, core=new_core(POLICY), onto=run)

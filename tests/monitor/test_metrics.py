@@ -175,10 +175,11 @@ def test_the_clocks_of_a_worker_are_shown(metrics: Metrics) -> None:
     now = time.time()
     metrics.loop_turned()
     metrics.chunk_done(ChunkReport())
-    metrics.ward_counted(WardCounts(1, 1, 0, 0, {}, {"sepsis_risk": 1_795_341_600_000}), state_bytes=1)
+    metrics.ward_counted(WardCounts(1, 1, 0, 0, {}, {"sepsis_risk": 1_795_341_600_000}, 1_795_341_700_000), state_bytes=1)
     assert value(metrics, "loop_timestamp_seconds") >= now
     assert value(metrics, "last_chunk_timestamp_seconds") >= now
     assert value(metrics, "oldest_unacknowledged_timestamp_seconds", kind="sepsis_risk") == 1_795_341_600
+    assert value(metrics, "newest_observation_timestamp_seconds") == 1_795_341_700
     metrics.ward_counted(WardCounts(1, 1, 0, 0, {}), state_bytes=1)
     assert value(metrics, "oldest_unacknowledged_timestamp_seconds", kind="sepsis_risk") == 0
 

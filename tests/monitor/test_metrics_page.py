@@ -7,11 +7,12 @@ from pathlib import Path
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.core import Core
 from agents.reporting import Reporting
 from agents.ward import Ward
 from monitor.metrics import Metrics
 from monitor.metrics_page import PROGRAMS, page
-from tests.agents.logs import HOUR, MODEL, START, new_core, numbered, observation
+from tests.agents.logs import BUSY, HOUR, LIMITS, MODEL, START, numbered, observation
 
 _PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -33,7 +34,7 @@ def test_the_number_of_series_does_not_grow_with_the_patients() -> None:
 
 def _series_after(patients: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     """Return the names and labels of the samples once so many patients have been seen in two hours each."""
-    metrics, ward, core = Metrics(), Ward(), new_core()
+    metrics, ward, core = Metrics(), Ward(), Core(MODEL, BUSY, LIMITS, explains=False)
     metrics.identify(model=(MODEL.name, MODEL.version, MODEL.digest), policy=("pager", "1", "sha256:0"))
     reporting = Reporting(metrics, ward, core.layout.record_bytes)
     states: dict[bytes, bytes] = {}
