@@ -209,10 +209,10 @@ CATALOGUE: tuple[Metric, ...] = (
         children=tuple((check,) for check in CHECKS),
     ),
     Metric(
-        "sepsis_monitor_input_hours_total",
+        "sepsis_monitor_input_steps_total",
         "counter",
-        "hours",
-        "Hours of stays, of those in steps_closed_total, in which a vital sign was measured.",
+        "steps",
+        "Steps of those that closed in which a vital sign was measured.",
         labels=("vital_sign",),
         children=_VITAL_SIGNS,
     ),
@@ -220,8 +220,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "sepsis_monitor_input_deviations_total",
         "counter",
         "standard deviations",
-        "Of those hours, the sum of how far a vital sign was above, or below, the mean of the data that the model "
-        "learned from, in their standard deviations. Above less below, by the hours, is the drift.",
+        "Of those steps, the sum of how far a vital sign was above, or below, the mean of the data that the model "
+        "learned from, in their standard deviations. Above less below, by the steps, is the drift.",
         labels=("vital_sign", "side"),
         children=tuple(product(NAMES, ("above", "below"))),
     ),

@@ -144,7 +144,7 @@ class Metrics:
     def _count_intake(self, intake: Intake) -> None:
         deviations = self._counters["input_deviations_total"]
         for sign, name in enumerate(NAMES):
-            self._counters["input_hours_total"].labels(name).inc(float(intake.measured[sign]))
+            self._counters["input_steps_total"].labels(name).inc(float(intake.measured[sign]))
             deviations.labels(name, "above").inc(float(intake.above[sign]))
             deviations.labels(name, "below").inc(float(intake.below[sign]))
             self._counters["input_squared_deviations_total"].labels(name).inc(float(intake.squared[sign]))

@@ -3,6 +3,9 @@
 Where neither has them, the packages are fetched with apt-get into .cache/ of the checkout and unpacked there, which
 needs no root. Where that fails too, tests are skipped and say why; with SEPSIS_MONITOR_REQUIRE_PROMETHEUS=1 they fail.
 `python -m tests.prometheus` fetches them ahead of time.
+
+Debian's Alertmanager opens its own templates by an absolute path, which only exists where it is installed. In the copy
+that is unpacked here that path is made relative: start it in a folder that `furnish` has prepared.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["NAMES", "find", "tool"]
+__all__ = ["NAMES", "find", "furnish", "tool"]
 
 NAMES = ("promtool", "prometheus", "prometheus-alertmanager", "amtool")
 _PACKAGES = ("prometheus", "prometheus-alertmanager")
@@ -26,6 +29,7 @@ _UPSTREAM = {"prometheus-alertmanager": "alertmanager"}  # what the project's ow
 _CACHE = Path(__file__).parents[1] / ".cache" / "prometheus"
 _REQUIRE = "SEPSIS_MONITOR_REQUIRE_PROMETHEUS"
 _FETCH_SECONDS = 120
+_INSTALLED, _RELATIVE = b"/usr/share/prometheus/alertmanager", b"usr/share/prometheus/alertmanager/"  # of one length
 
 
 def tool(name: str) -> str:
@@ -51,6 +55,12 @@ def find(name: str) -> str | None:
         if found:
             return found
     return None
+
+
+def furnish(folder: Path) -> None:
+    """Let what was unpacked here find its own files when it is started in `folder`."""
+    if (_CACHE / "usr").exists():
+        (folder / "usr").symlink_to(_CACHE / "usr")
 
 
 def _fetched(name: str) -> tuple[str | None, str]:
@@ -87,6 +97,8 @@ def _fetch() -> None:
     for package in _CACHE.glob("*.deb"):
         _run("dpkg", "-x", str(package), str(_CACHE))
         package.unlink()
+    alertmanager = _CACHE / "usr" / "bin" / "prometheus-alertmanager"
+    alertmanager.write_bytes(alertmanager.read_bytes().replace(_INSTALLED, _RELATIVE))
     shutil.rmtree(_CACHE / "lists", ignore_errors=True)
 
 

@@ -175,7 +175,9 @@ def test_the_clocks_of_a_worker_are_shown(metrics: Metrics) -> None:
     now = time.time()
     metrics.loop_turned()
     metrics.chunk_done(ChunkReport())
-    metrics.ward_counted(WardCounts(1, 1, 0, 0, {}, {"sepsis_risk": 1_795_341_600_000}, 1_795_341_700_000), state_bytes=1)
+    metrics.ward_counted(
+        WardCounts(1, 1, 0, 0, {}, {"sepsis_risk": 1_795_341_600_000}, 1_795_341_700_000), state_bytes=1
+    )
     assert value(metrics, "loop_timestamp_seconds") >= now
     assert value(metrics, "last_chunk_timestamp_seconds") >= now
     assert value(metrics, "oldest_unacknowledged_timestamp_seconds", kind="sepsis_risk") == 1_795_341_600
@@ -186,7 +188,7 @@ def test_the_clocks_of_a_worker_are_shown(metrics: Metrics) -> None:
 
 def test_what_hours_brought_is_counted_by_vital_sign(metrics: Metrics) -> None:
     metrics.chunk_done(ChunkReport(intake=Intake(np.full(7, 2.0), np.full(7, 3.0), np.full(7, 0.5), np.full(7, 8.0))))
-    assert value(metrics, "input_hours_total", vital_sign="temperature") == 2
+    assert value(metrics, "input_steps_total", vital_sign="temperature") == 2
     assert value(metrics, "input_deviations_total", vital_sign="temperature", side="above") == 3
     assert value(metrics, "input_deviations_total", vital_sign="temperature", side="below") == 0.5
     assert value(metrics, "input_squared_deviations_total", vital_sign="temperature") == 8
