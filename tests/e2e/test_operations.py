@@ -73,7 +73,7 @@ def test_each_fault_is_told_of_and_nothing_before(operations: Operations, feed: 
     assert [name for name, labels in expected if hooks.alert(name, **labels)] == []
     ward.kill("worker-2")
     feed.stop()
-    bad = [(b"p1", b'{"patient_id": "p1", "time"', [])] * 50
+    bad: list[tuple[bytes, bytes, list[Any]]] = [(b"p1", b'{"patient_id": "p1", "time"', [])] * 50
 
     def told_while_bad_events_come() -> bool:
         ward.send(ward.topics.observations, bad)
