@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,14 @@ class Operations:
         environment = {**self.ward.environment, "SEPSIS_MONITOR_HTTP__PORT": str(port)}
         self.start(name, [sys.executable, "-m", "monitor", *arguments], environment)
 
+    def start_notifier(self) -> None:
+        """Start a notifier that posts clinical alerts to a path of their own."""
+        receivers, secret = self.folder / "receivers.toml", self.folder / "hook.secret"
+        secret.write_text("a secret of a test\n")
+        url = f"{self.webhooks.url}/clinical"
+        receivers.write_text(f'[[receivers]]\nname = "pager"\nurl = "{url}"\nsecret_file = "{secret}"\n')
+        self.start_command("notify", "notify", str(receivers), "--state", str(self.folder / "outbox"))
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return what Prometheus says to an expression now: series with their labels and `value`."""
         return self._ask("query", query=expression)
@@ -229,6 +238,13 @@ class Operations:
         self.webhooks.stop()
 
 
+def _supervised(ward: Ward, instance: str) -> bool:
+    """Tell whether a worker is ready; start it again if it has ended because the group moved on without it."""
+    if ward.workers[instance].poll() is not None:
+        ward.start(instance)
+    return ward.ready(instance)
+
+
 @contextmanager
 def open_operations(folder: Path) -> Iterator[Operations]:
     """Give two workers, a canary and a notifier on a broker of their own, once the workers are ready."""
@@ -238,18 +254,12 @@ def open_operations(folder: Path) -> Iterator[Operations]:
         with open_ward(broker.bootstrap_servers, folder) as ward:
             operations = Operations(ward, broker, folder, Webhooks())
             try:
+                operations.start_notifier()
                 for instance in ("worker-1", "worker-2"):
                     ward.start(instance)
-                operations.start_command("canary", "canary", "--every", "2", "--within", "20")
-                receivers = folder / "receivers.toml"
-                (folder / "hook.secret").write_text("a secret of a test\n")
-                receivers.write_text(
-                    f'[[receivers]]\nname = "pager"\nurl = "{operations.webhooks.url}/clinical"\n'
-                    'secret_file = "hook.secret"\n'
-                )
-                operations.start_command("notify", "notify", str(receivers), "--state", str(folder / "outbox"))
-                for instance in ("worker-1", "worker-2"):
-                    ward.wait_ready(instance)
+                    until(partial(_supervised, ward, instance), seconds=60, what=f"{instance} ready")
+                until(lambda: all(_supervised(ward, name) for name in list(ward.workers)), what="both workers ready")
+                operations.start_command("canary", "canary", "--every", "2", "--within", "5")
                 yield operations
             finally:
                 operations.stop()

@@ -5,6 +5,7 @@ Everything shipped is used, a hundred times faster.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from monitor.replay import ReplayOptions, ReplayStream
+from tests.deploy.dashboards import DASHBOARDS, panels_of
 from tests.deploy.promql import DEPLOY
 from tests.e2e.operations import Feed, Operations, faster, open_operations
 from tests.e2e.ward import real_stays
@@ -60,6 +62,26 @@ def test_promtool_finds_nothing_to_say_of_a_live_scrape(operations: Operations) 
         assert b"sepsis_monitor_process_resident_memory_bytes" in text
 
 
+@pytest.mark.usefixtures("feed")
+def test_every_panel_of_the_dashboards_returns_data(operations: Operations) -> None:
+    missing: list[tuple[str, str]] = []
+
+    def all_return_data() -> bool:
+        missing[:] = [
+            (panel.title, expression)
+            for dashboard in DASHBOARDS
+            for panel in panels_of(dashboard)
+            for expression, _ in panel.asked("5s")
+            if not any(math.isfinite(float(series["value"][1])) for series in operations.query(expression))
+        ]
+        return not missing
+
+    try:
+        until(all_return_data, seconds=40)
+    except AssertionError:
+        pytest.fail(f"no data: {missing}")
+
+
 def test_each_fault_is_told_of_and_nothing_before(operations: Operations, feed: Feed) -> None:
     hooks, ward = operations.webhooks, operations.ward
     until(lambda: hooks.alert("SepsisMonitorDeadManSwitch", path="/dead-man"), what="the heartbeat of monitoring")
@@ -73,7 +95,8 @@ def test_each_fault_is_told_of_and_nothing_before(operations: Operations, feed: 
     assert [name for name, labels in expected if hooks.alert(name, **labels)] == []
     ward.kill("worker-2")
     feed.stop()
-    bad: list[tuple[bytes, bytes, list[Any]]] = [(b"p1", b'{"patient_id": "p1", "time"', [])] * 50
+    keys = [f"p{number}".encode() for number in range(20)]  # of all partitions, the living worker's among them
+    bad: list[tuple[bytes, bytes, list[Any]]] = [(key, b'{"patient_id": "' + key, []) for key in keys]
 
     def told_while_bad_events_come() -> bool:
         ward.send(ward.topics.observations, bad)
