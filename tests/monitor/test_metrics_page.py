@@ -33,18 +33,18 @@ def test_the_number_of_series_does_not_grow_with_the_patients() -> None:
 
 
 def _series_after(patients: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Return the names and labels of the samples once so many patients have been seen in two hours each."""
+    """Return the names and labels of the samples once so many patients have been seen, a tenth of them in two hours."""
     metrics, ward, core = Metrics(), Ward(), Core(MODEL, BUSY, LIMITS, explains=False)
     metrics.identify(model=(MODEL.name, MODEL.version, MODEL.digest), policy=("pager", "1", "sha256:0"))
     reporting = Reporting(metrics, ward, core.layout.record_bytes)
     states: dict[bytes, bytes] = {}
-    for hour, temperature in ((0, 37.0), (1, 39.5)):
+    for hour, temperature, count in ((0, 37.0, patients), (1, 39.5, patients // 10)):
         said = [
             observation(f"p{number:05}", START + hour * HOUR, heart_rate=90, temperature=temperature)
-            for number in range(patients)
+            for number in range(count)
         ]
         records = numbered(said, first=hour * patients)
-        for begin in range(0, patients, 4000):
+        for begin in range(0, count, 4000):
             outcome = core.process(0, records[begin : begin + 4000], states.get)
             states.update(outcome.states)
             ward.take(0, outcome.states)
