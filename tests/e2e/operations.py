@@ -213,6 +213,7 @@ class Operations:
         for path in (shipped / "rules").glob("*.yml"):
             (self.folder / "rules" / path.name).write_text(faster(path.read_text()))
         targets = {
+            "alertmanager": [ports["alertmanager"]],
             "workers": list(self.ward.ports.values()),
             "canary": [ports["canary"]] if "canary" in ports else [],
             "notify": [ports["notify"]] if "notify" in ports else [],
@@ -222,8 +223,6 @@ class Operations:
             (self.folder / "targets" / f"{name}.yml").write_text(yaml.safe_dump(told))
         prometheus = yaml.safe_load(faster((shipped / "prometheus.yml").read_text()))
         prometheus["global"] |= {"scrape_interval": _SCRAPE, "scrape_timeout": _SCRAPE, "evaluation_interval": _SCRAPE}
-        (managers,) = prometheus["alerting"]["alertmanagers"]
-        managers["static_configs"] = [{"targets": [f"127.0.0.1:{ports['alertmanager']}"]}]
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(prometheus))
         alertmanager = yaml.safe_load(faster((shipped / "alertmanager.yml").read_text()))
         for receiver in alertmanager["receivers"]:
