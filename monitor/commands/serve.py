@@ -22,6 +22,7 @@ from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.signals import exit_on_signals
+from monitor.systemd import notifying
 from monitor.topic_admin import create_topics
 
 __all__ = ["command"]
@@ -52,6 +53,9 @@ def command(
     N workers are N processes with one worker.group and instances of their own. Missing topics are created. With no
     cluster configured, the local broker is used; one that is started here also ends here, so that for several workers
     `sepsis-monitor broker` should run first.
+
+    Under systemd (Type=notify) it says when it is ready and when it stops, and gives signs of life while its heartbeat
+    is fresh.
 
     Exit code 0 after a clean end; 1 when it could not start; 70 to 76 when it must be started again; 77 to 79 when
     something must be mended first, which its last line says.
@@ -106,7 +110,8 @@ def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -
     if foreign is not None:
         _log.warning("policy_of_another_model", meaning=foreign)
     try:
-        return worker.run()
+        with notifying(worker.status):
+            return worker.run()
     finally:
         server.stop()
 

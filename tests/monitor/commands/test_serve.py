@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -60,6 +61,9 @@ class Served:
         self.broker_dir = folder / "broker"
         self.port = free_port()
         self.errors = folder / "stderr"
+        self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # in systemd's place
+        self.ear.bind(str(folder / "notify"))
+        environment = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "2000000", **environment}
         merged = {**os.environ, "SEPSIS_MONITOR_BROKER__DATA_DIR": str(self.broker_dir), **environment}
         options = ["--model", str(model), "--data-dir", str(folder / "worker"), "--http-port", str(self.port)]
         with self.errors.open("wb") as errors:
@@ -77,6 +81,15 @@ class Served:
             return refusal.code, refusal.read().decode()
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return 0, ""
+
+    def heard(self) -> list[str]:
+        """Return what it has told systemd since the last call."""
+        lines: list[str] = []
+        while True:
+            try:
+                lines += self.ear.recv(4096, socket.MSG_DONTWAIT).decode().split("\n")
+            except BlockingIOError:
+                return lines
 
     def metric(self, name: str) -> float:
         """Return a metric, summed over its labels."""
@@ -104,6 +117,8 @@ def send_observation(bootstrap: str) -> None:
 def test_a_worker_becomes_ready_counts_what_it_does_and_ends_cleanly(served: Served) -> None:
     until(lambda: served.get("/readyz")[0] == 200, seconds=60, what="ready")
     assert served.get("/livez") == (200, "[]\n")
+    until(lambda: "READY=1" in served.heard(), what="systemd told that it is ready")
+    until(lambda: served.heard() == ["WATCHDOG=1"], what="a sign of life")
     running = find_running(served.broker_dir)
     assert running is not None
     send_observation(running.bootstrap_servers)
@@ -117,6 +132,7 @@ def test_a_worker_becomes_ready_counts_what_it_does_and_ends_cleanly(served: Ser
         assert f"# TYPE {metric.name.removesuffix('_total')}" in text.replace("_total counter", " counter")
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(30) == Exit.DRAINED
+    assert "STOPPING=1" in served.heard()
     log = served.errors.read_text()
     assert PATIENT not in text + log
     told = [json.loads(line) for line in log.splitlines()]  # every line is JSON
