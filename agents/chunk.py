@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["LARGEST_CHUNK", "Chunk"]
+__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "patients_in", "up_to"]
 
-LARGEST_CHUNK = 4_000  # records: what belongs to a patient is done once a chunk, and what is in work is held in memory
+LARGEST_CHUNK = 4_000  # records: what belongs to a patient is done once a chunk
+MOST_PATIENTS = 1_000  # at a time: the states of those in work are held several times over
 
 _RECORD_BYTES = 500  # a record without its value, as Python holds it
 
@@ -35,3 +36,20 @@ class Chunk:
         """
         self.seconds = time.monotonic() - self.started
         self.records, self.size, self.done = (), 0, True
+
+
+def up_to(records: Sequence[Any], patients: int) -> Sequence[Any]:
+    """Return the records from the first on that are of so many patients."""
+    if len(records) <= patients:
+        return records
+    seen: set[bytes | None] = set()
+    for at, record in enumerate(records):
+        seen.add(record.key)
+        if len(seen) > patients:
+            return records[:at]
+    return records
+
+
+def patients_in(records: Sequence[Any]) -> int:
+    """Return how many patients the records are of."""
+    return len({record.key for record in records})

@@ -10,9 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["TopicSpec", "Topics", "topic_specs"]
+__all__ = ["CHANGELOG_CONFIG", "TopicSpec", "Topics", "topic_specs"]
 
+_MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
+# Whoever reads a compacted topic from its beginning (a board, a worker that takes patients over) waits for every record
+# that is not compacted yet, and the broker never compacts the segment that it writes to. Kafka's defaults (1 GiB or 7
+# days a segment, half of the log dirty) would have a worker of 20,000 patients read gigabytes.
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 * 1024 * 1024),
+    "segment.ms": str(10 * _MINUTE_MS),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+# An admission event counts once a worker has appended it to the patient's log: until then a later one must not take its
+# place, however long the workers are away.
+_ADMISSIONS = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(14 * _DAY_MS)}
+# State records of a patient come with every observation. A quarter of an hour is kept whole: within it the worker that
+# was thought dead, and wrote a stale record on its way out, has been started again, and the recovery that comes with
+# that has put the right record last (`agents.table`).
+CHANGELOG_CONFIG = {**_COMPACTED, "min.compaction.lag.ms": str(15 * _MINUTE_MS)}
 # A gateway gone wild must not be stopped by the broker, where nobody sees it, but be refused here, where it is kept.
 _LARGEST_OBSERVATION = {"max.message.bytes": str(8 * 1024 * 1024)}
 _LARGEST_REJECTED = {"max.message.bytes": str(9 * 1024 * 1024)}  # with the reason's headers
@@ -74,13 +91,12 @@ def _by_time(days: int) -> dict[str, str]:
 
 def topic_specs(topics: Topics) -> tuple[TopicSpec, ...]:
     """Return what `sepsis-monitor topics create` creates, in the order of the contract."""
-    compacted = {"cleanup.policy": "compact"}
     return (
         TopicSpec(topics.observations, _by_time(14) | _LARGEST_OBSERVATION),
-        TopicSpec(topics.admissions, compacted | _LARGEST_OBSERVATION),
-        TopicSpec(topics.scores, compacted),
+        TopicSpec(topics.admissions, _ADMISSIONS | _LARGEST_OBSERVATION),
+        TopicSpec(topics.scores, _COMPACTED),
         TopicSpec(topics.alert_events, _by_time(730)),
-        TopicSpec(topics.alert_state, compacted),
+        TopicSpec(topics.alert_state, _COMPACTED),
         TopicSpec(topics.alert_commands, _by_time(30)),
         TopicSpec(topics.rejected, _by_time(60) | _LARGEST_REJECTED),
     )

@@ -43,7 +43,7 @@ from agents.watchdog import StallDetector, progress_before
 __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
 
 TRANSPORT_SCHEME = "chunked"
-_QUEUE_BYTES = 32_000_000  # of all partitions; a fetch more may be held
+_QUEUE_BYTES = 16_000_000  # of all partitions; a fetch more may be held
 _HOLD_SECONDS = 0.02
 _ANSWER_SECONDS = 5.0
 _LONGEST_REST_SECONDS = 0.05

@@ -4,7 +4,8 @@
 append them to the logs.
 The order of writes in `watch` is the guarantee: alerts, scores and refusals are acknowledged by the broker, then the
 changelog is acknowledged, then the local store is written, then the chunk may be committed; before either of the first
-two, ownership is confirmed. Whatever goes wrong in between ends the process: the chunk is read again after the restart.
+two, ownership is confirmed. Partitions are worked off side by side (`agents.lanes`), each in its order; decisions are
+made one at a time. Whatever goes wrong in between ends the process: the chunk is read again after the restart.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from faust.types.tuples import TP
 
 from agents import publishing, record
 from agents.appending import Decode, checked, decode_admission, decode_command
-from agents.chunk import LARGEST_CHUNK, Chunk
+from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, patients_in, up_to
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
 from agents.in_force import InForce, settings_key, settings_record
+from agents.lanes import Lanes, Room
 from agents.messages import Identity, Settings
 from agents.observer import Observer, Status
 from agents.outputs import utc
@@ -43,6 +45,7 @@ from agents.reporting import Reporting
 from agents.sending import Outgoing, send
 from agents.stream_app import StreamApp
 from agents.table import StateTable
+from agents.topics import CHANGELOG_CONFIG
 from agents.transport import ChunkedConsumer
 from agents.ward import Ward
 from agents.worker_config import WorkerConfig, partition_of
@@ -59,7 +62,6 @@ _BROKER_SILENT_SECONDS = 15.0
 _FIRST_SLICE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
 _SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 _HOUR_MS = 3_600_000
-_DAY_MS = 24 * _HOUR_MS
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
 
@@ -81,6 +83,7 @@ class Worker:
         self._ready = self._stopping = False
         self._broker_answered = time.monotonic()
         self._slice = _FIRST_SLICE
+        self._room, self._thinking = Room(MOST_PATIENTS), asyncio.Lock()
         self.app: StreamApp | None = None
         self._states: StateTable
         self._deciding: Rebuilding
@@ -186,29 +189,34 @@ class Worker:
             prefix=config.topics.prefix,
             version=record.version,
             recovered=self._on_recovered,
-            extra_topic_configs={"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)},
+            extra_topic_configs=dict(CHANGELOG_CONFIG),
         )
         self._deciding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
         logs = app.chunked_topic(config.topics.observations, config.partitions)
         admissions = app.chunked_topic(config.topics.admissions, config.partitions)
         commands = app.chunked_topic(config.topics.alert_commands, config.partitions)
-        app.agent(logs, name="watch")(self._agent(self._work_off))
+        app.agent(logs, name="watch")(self._agent(self._work_off, side_by_side=True))
         app.agent(admissions, name="append")(self._agent(partial(self._append, decode_admission)))
         app.agent(commands, name="obey")(self._agent(partial(self._append, decode_command)))
         return app
 
-    def _agent(self, handle: Any) -> Any:
+    def _agent(self, handle: Any, *, side_by_side: bool = False) -> Any:
+        async def whole(event: Any) -> None:
+            try:
+                await handle(event)
+            except asyncio.CancelledError:
+                raise
+            except UnknownSchemaError as error:
+                end_process(Exit.NEWER_STATE, str(error))
+            except Exception as error:  # noqa: BLE001 (the one boundary: nothing half done may be committed)
+                _log.exception("chunk_failed")
+                end_process(Exit.STREAM_FAILED, f"a chunk could not be worked off: {type(error).__name__}")
+
+        take = Lanes(whole).take if side_by_side else whole
+
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
-                try:
-                    await handle(event)
-                except asyncio.CancelledError:
-                    raise
-                except UnknownSchemaError as error:
-                    end_process(Exit.NEWER_STATE, str(error))
-                except Exception as error:  # noqa: BLE001 (the one boundary: nothing half done may be committed)
-                    _log.exception("chunk_failed")
-                    end_process(Exit.STREAM_FAILED, f"a chunk could not be worked off: {type(error).__name__}")
+                await take(event)
 
         return agent
 
@@ -219,8 +227,9 @@ class Worker:
         message, chunk = event.message, event.value
         done = 0
         while done < len(chunk.records):
-            records = chunk.records[done : done + self._slice]
-            seconds = await self._work_off_slice(message, chunk, records)
+            records = up_to(chunk.records[done : done + self._slice], MOST_PATIENTS)
+            async with self._room.holding(patients_in(records)):
+                seconds = await self._work_off_slice(message, chunk, records)
             done += len(records)
             chunk.progress = done
             pace = _SLICE_SECONDS / max(seconds, _SLICE_SECONDS / 2)  # at most doubled, for a quiet second is no proof
@@ -229,10 +238,11 @@ class Worker:
 
     async def _work_off_slice(self, message: Any, chunk: Chunk, records: Sequence[Any]) -> float:
         """Decide, publish, confirm, store; return the seconds that the decisions took."""
-        started = time.perf_counter()
         topics = self._config.topics
-        outcome = await asyncio.to_thread(self._deciding.process, message.partition, records, self._states.stored)
-        decided = time.perf_counter()
+        async with self._thinking:
+            started = time.perf_counter()
+            outcome = await asyncio.to_thread(self._deciding.process, message.partition, records, self._states.stored)
+            decided = time.perf_counter()
         published_at = utc(round(time.time() * 1000))
         await self._confirm_ownership(message, chunk)  # what was decided before a long pause may be overtaken by now
         alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]

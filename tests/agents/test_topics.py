@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.topics import Topics, topic_specs
+from agents.topics import CHANGELOG_CONFIG, Topics, topic_specs
 
 NAMES = [
     "vitals.observations.v1",
@@ -43,3 +43,17 @@ def test_what_is_refused_is_kept_longer_and_may_be_larger_than_what_came() -> No
     assert int(refused["retention.ms"]) > int(came["retention.ms"])
     assert int(refused["max.message.bytes"]) > int(came["max.message.bytes"])
     assert int(configs["alerts.events.v1"]["retention.ms"]) >= 365 * 86_400_000
+
+
+def test_an_admission_outlives_an_outage_of_the_workers_as_the_log_does() -> None:
+    configs = {spec.name: spec.config for spec in topic_specs(Topics())}
+    kept = int(configs["stays.admissions.v1"]["min.compaction.lag.ms"])
+    assert kept >= int(configs["vitals.observations.v1"]["retention.ms"])
+
+
+def test_what_is_read_from_its_beginning_stays_short() -> None:
+    configs = {spec.name: spec.config for spec in topic_specs(Topics())}
+    for config in (configs["risk.scores.v1"], configs["alerts.state.v1"], CHANGELOG_CONFIG):
+        assert config["cleanup.policy"] == "compact"
+        longest_seconds = (int(config["segment.ms"]) + int(config.get("min.compaction.lag.ms", 0))) / 1000
+        assert longest_seconds <= 30 * 60  # 20,000 patients, 3 kB a minute each: 1.8 GB
