@@ -20,4 +20,4 @@ def test_a_cut_has_as_many_records_as_there_may_be_patients_and_no_more(keys: li
     assert patients_in(cut) <= most
     if len(cut) < len(records):
         assert cut
-        assert len({key for key in keys[: len(cut) + 1]}) == most + 1
+        assert len(set(keys[: len(cut) + 1])) == most + 1
