@@ -1,0 +1,113 @@
+"""`board`: the ward as it stands, on a screen that keeps itself up to date."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from agents.policy import PolicyError, load_policy
+from agents.topics import Topics
+from monitor import clients
+from monitor.brokers import open_broker
+from monitor.errors import Failure, failing_on
+from monitor.follow import TopicReader
+from monitor.handover import sections
+from monitor.invocation import Invocation, pass_invocation
+from monitor.signals import stop_requested
+from monitor.ward_now import WardNow
+from monitor.ward_topics import WardReader
+from monitor.ward_view import board
+
+__all__ = ["command"]
+
+_REDRAW_SECONDS = 1.0
+_FIRST_SECONDS = 30.0
+_LINES = 60  # where the output is no terminal
+
+
+@click.command(name="board")
+@click.option("--unit", metavar="UNIT", help="Only this unit; else all.")
+@click.option(
+    "--near",
+    type=click.FloatRange(0.01, 1.0),
+    default=0.5,
+    show_default=True,
+    help="From which share of the raise threshold on a patient is near an alert.",
+)
+@click.option("--once", is_flag=True, help="Print the board once; so it does where the output is no terminal.")
+@pass_invocation
+def command(invocation: Invocation, *, unit: str | None, near: float, once: bool) -> None:
+    """Show a ward: open alerts, who is near one, who is not monitored or cannot be assessed, since when.
+
+    Read from the topics, so that any number of boards may run; none takes part in the work. Ctrl-C and SIGTERM end it
+    with exit code 0. `handover` prints the same with the last shift's counts.
+
+    Example: sepsis-monitor board --unit MICU
+    """
+    settings = invocation.settings()
+    with failing_on(PolicyError):
+        policy = load_policy(settings.policy.file)
+    ward, lock = WardNow(near * policy.raise_threshold, unit), threading.Lock()
+    reader = WardReader(ward, Topics(settings.topics.prefix))
+
+    def take(record: Any) -> None:
+        with lock:
+            reader.take(record)
+
+    def picture(console: Console) -> Any:
+        now = datetime.now(UTC)
+        with lock:
+            found, present = sections(ward, now), len(ward.present())
+        head = (
+            f"{unit or 'All units'}   {present} patients   {now:%H:%M:%S} UTC   policy {policy.name} {policy.version}"
+        )
+        return board(found, head, console.height if console.is_terminal else _LINES)
+
+    with stop_requested() as stop, open_broker(settings) as bootstrap:
+        consumer = clients.consumer(settings.kafka, bootstrap)
+        thread = TopicReader(consumer, reader.topics, take)
+        ends = {topic: _ends(consumer, topic) for topic in reader.topics}
+        thread.start()
+        try:
+            _await(thread, ends, stop)
+            console = Console()
+            if once or not console.is_terminal:
+                console.print(picture(console))
+            else:
+                _show(console, picture, thread, stop)
+        finally:
+            thread.close()
+
+
+def _ends(consumer: Any, topic: str) -> dict[int, int]:
+    places = [place for place in consumer.assignment() if place.topic == topic]
+    return {place.partition: end for place, end in consumer.end_offsets(places).items()}
+
+
+def _await(thread: TopicReader, ends: dict[str, dict[int, int]], stop: threading.Event) -> None:
+    """Wait until the ward is known as it was at the start; raises Failure where it cannot be read."""
+    waited = 0.0
+    while not stop.is_set() and not all(thread.reached(topic, offsets) for topic, offsets in ends.items()):
+        _check(thread)
+        stop.wait(0.05)
+        waited += 0.05
+        if waited > _FIRST_SECONDS:
+            return  # what has been read so far is shown; the rest follows
+
+
+def _show(console: Console, picture: Any, thread: TopicReader, stop: threading.Event) -> None:
+    with Live(picture(console), console=console, screen=True, auto_refresh=False) as live:
+        while not stop.wait(_REDRAW_SECONDS):
+            _check(thread)
+            live.update(picture(console), refresh=True)
+
+
+def _check(thread: TopicReader) -> None:
+    if thread.error is not None:
+        msg = f"reading the ward failed: {thread.error}"
+        raise Failure(msg) from thread.error

@@ -1,0 +1,161 @@
+"""A ward as the topics show it now: who is there, at what risk, with which alerts, and since when.
+
+Pure: fed with the records of compacted topics in order, asked for pictures. It knows what the topics still hold: how
+long a risk has been near the threshold, or could not be assessed, is told as far back as scores are there to say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from agents.messages import Admission, AlertEvent, RiskScore
+
+__all__ = ["Patient", "WardNow", "when"]
+
+_PRIORITIES = {"high": 0, "medium": 1, "low": 2}
+_SEPSIS = "sepsis_risk"
+
+
+def when(text: str) -> datetime:
+    """Return a time of a message."""
+    return datetime.fromisoformat(text)
+
+
+@dataclass
+class Patient:
+    """What is known of one patient; `alerts` has those that are open, by kind."""
+
+    patient_id: str
+    unit: str | None = None
+    bed: str | None = None
+    score: RiskScore | None = None
+    alerts: dict[str, AlertEvent] = field(default_factory=dict)
+    near_since: datetime | None = None  # at the latest
+    unassessable_since: datetime | None = None  # at the latest
+
+    @property
+    def present(self) -> bool:
+        """Whether the patient's stay goes on, as far as scores and alerts say."""
+        return bool(self.alerts) or (self.score is not None and not self.score.ended)
+
+    @property
+    def sepsis(self) -> AlertEvent | None:
+        """The open alert on the risk of sepsis."""
+        return self.alerts.get(_SEPSIS)
+
+    @property
+    def started(self) -> datetime | None:
+        """When the stay began, to the hour."""
+        return None if self.score is None else when(self.score.time) - timedelta(hours=self.score.step)
+
+
+class WardNow:
+    """The patients of one unit, or of all, without canaries; not to be used from two threads at once."""
+
+    def __init__(self, near_risk: float, unit: str | None = None) -> None:
+        """`near_risk` is the risk from which on a patient is near an alert; None as `unit` means all units."""
+        self._near_risk, self._unit = near_risk, unit
+        self._patients: dict[str, Patient] = {}
+        self._tests: set[str] = set()
+
+    def take_admission(self, said: Admission) -> None:
+        """Note where a patient is."""
+        patient = self._of(said.patient_id)
+        patient.unit = said.unit or patient.unit
+        patient.bed = said.bed or patient.bed
+
+    def take_score(self, key: str, score: RiskScore | None) -> None:
+        """Note a patient's latest risk; None: the patient is forgotten."""
+        if score is None:
+            self._patients.pop(key, None)
+            return
+        if score.test:
+            self._tests.add(score.patient_id)
+        patient = self._of(score.patient_id)
+        near = score.assessable and score.risk >= self._near_risk and not score.ended
+        doubtful = not score.assessable and not score.ended
+        patient.near_since = (patient.near_since or when(score.time)) if near else None
+        patient.unassessable_since = (patient.unassessable_since or when(score.time)) if doubtful else None
+        patient.score = score
+
+    def take_alert(self, key: str, event: AlertEvent | None) -> None:
+        """Note an alert as it stands; None: it is gone."""
+        name, _, kind = key.partition(":")
+        if event is None:
+            self._of(name).alerts.pop(kind or _SEPSIS, None)
+            return
+        if event.test:
+            self._tests.add(event.patient_id)
+        patient = self._of(event.patient_id)
+        patient.unit, patient.bed = patient.unit or event.unit, patient.bed or event.bed
+        if event.state == "ended":
+            patient.alerts.pop(event.kind, None)
+        else:
+            patient.alerts[event.kind] = event
+
+    def _of(self, patient_id: str) -> Patient:
+        return self._patients.setdefault(patient_id, Patient(patient_id))
+
+    # -- pictures
+
+    def known(self) -> list[Patient]:
+        """Return all patients of the unit, also those who have left."""
+        return [
+            patient
+            for patient in self._patients.values()
+            if patient.patient_id not in self._tests and (self._unit is None or patient.unit == self._unit)
+        ]
+
+    def present(self) -> list[Patient]:
+        """Return the patients who are there."""
+        return [patient for patient in self.known() if patient.present]
+
+    def alerting(self) -> list[Patient]:
+        """Return those with an open alert on their risk, snoozed ones left out, the most pressing first."""
+        return self._sorted((p for p in self.present() if p.sepsis and p.sepsis.state != "snoozed"), _pressing)
+
+    def snoozed(self) -> list[Patient]:
+        """Return those whose alert is snoozed, the one that ends first before the others."""
+        return self._sorted(
+            (p for p in self.present() if p.sepsis and p.sepsis.state == "snoozed"),
+            lambda patient: (patient.sepsis.snoozed_until if patient.sepsis else None) or "",
+        )
+
+    def near(self) -> list[Patient]:
+        """Return those without an alert on their risk who are near one, the highest risk first."""
+        return self._sorted(
+            (p for p in self.present() if p.near_since is not None and p.sepsis is None),
+            lambda patient: -(patient.score.risk if patient.score else 0.0),
+        )
+
+    def silent(self) -> list[Patient]:
+        """Return those of whom nothing comes any more, the longest silence first."""
+        return self._with("monitoring_lost")
+
+    def unassessable(self) -> list[Patient]:
+        """Return those whose risk means nothing as things stand, the longest first."""
+        return self._sorted(
+            (p for p in self.present() if p.unassessable_since is not None or "cannot_assess" in p.alerts),
+            lambda patient: str(patient.unassessable_since or patient.alerts["cannot_assess"].since),
+        )
+
+    def held(self) -> list[Patient]:
+        """Return those in whom no alert is raised for a time, because they are treated already."""
+        return self._sorted(
+            (p for p in self.present() if p.score is not None and p.score.held_until is not None),
+            lambda patient: patient.patient_id,
+        )
+
+    def _with(self, kind: str) -> list[Patient]:
+        return self._sorted((p for p in self.present() if kind in p.alerts), lambda p: p.alerts[kind].since or "")
+
+    @staticmethod
+    def _sorted(patients: Iterable[Patient], by: Callable[[Patient], object]) -> list[Patient]:
+        return sorted(patients, key=lambda patient: (by(patient), patient.patient_id))
+
+
+def _pressing(patient: Patient) -> tuple[int, str]:
+    alert = patient.sepsis
+    return (3, "") if alert is None else (_PRIORITIES[alert.priority], alert.raised_at or alert.occurred_at)

@@ -1,0 +1,39 @@
+"""Reads a ward from its topics: admissions, scores and alerts as they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agents.messages import Admission, AlertEvent, RiskScore
+from agents.topics import Topics
+from monitor.ward_now import WardNow
+
+__all__ = ["WardReader"]
+
+
+class WardReader:
+    """Hands records of a ward's compacted topics to the ward; what cannot be read is counted and left out."""
+
+    def __init__(self, ward: WardNow, topics: Topics) -> None:
+        self.topics = [topics.admissions, topics.scores, topics.alert_state]
+        self.unreadable = 0
+        self._ward, self._names = ward, topics
+        self._admission = msgspec.json.Decoder(Admission).decode
+        self._score = msgspec.json.Decoder(RiskScore).decode
+        self._alert = msgspec.json.Decoder(AlertEvent).decode
+
+    def take(self, record: Any) -> None:
+        """Take a record in; within one topic and partition in order."""
+        key, value = (record.key or b"").decode(errors="replace"), record.value
+        try:
+            if record.topic == self._names.admissions:
+                if value is not None:
+                    self._ward.take_admission(self._admission(value))
+            elif record.topic == self._names.scores:
+                self._ward.take_score(key, None if value is None else self._score(value))
+            else:
+                self._ward.take_alert(key, None if value is None else self._alert(value))
+        except (msgspec.DecodeError, ValueError):
+            self.unreadable += 1

@@ -1,0 +1,85 @@
+"""The commands `handover` and `board` on a real broker."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from click.testing import CliRunner, Result
+
+from agents.messages import Admission
+from agents.topics import Topics, topic_specs
+from monitor import clients
+from monitor.cli import main
+from monitor.settings import load_settings
+from monitor.topic_admin import create_topics
+from tests.monitor.alert_examples import alert
+from tests.monitor.test_ward_now import score
+
+
+def run(bootstrap: str, prefix: str, *arguments: str) -> Result:
+    environment = {
+        "SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
+        "SEPSIS_MONITOR_TOPICS__PREFIX": prefix,
+    }
+    result = CliRunner().invoke(main, [*arguments], env=environment)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def handover(bootstrap: str, prefix: str, *arguments: str) -> Result:
+    return run(bootstrap, prefix, "handover", *arguments)
+
+
+def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Path) -> None:
+    prefix = f"{uuid.uuid4().hex}."
+    settings = load_settings(None, {"kafka.bootstrap_servers": embedded_kafka, "topics.prefix": prefix})
+    topics = Topics(prefix)
+    create_topics(embedded_kafka, settings, topic_specs(topics))
+    empty = json.loads(handover(embedded_kafka, prefix, "--json").stdout)
+    assert empty["open"] == []
+    assert empty["last_shift"]["raised"] == 0
+
+    now = datetime.now(UTC)
+    ago = (now - timedelta(hours=1)).isoformat()
+    raised = alert(patient_id="p1", occurred_at=ago, raised_at=ago, unit="MICU")
+    old = alert(patient_id="p1", event_id="old", alert_id="old", occurred_at=(now - timedelta(days=2)).isoformat())
+    producer = clients.producer(settings.kafka, embedded_kafka)
+    for topic, key, value in [
+        (topics.admissions, b"p1", Admission("p1", "admitted", ago, unit="MICU", bed="4")),
+        (topics.admissions, b"p2", Admission("p2", "admitted", ago, unit="SICU", bed="1")),
+        (topics.scores, b"p1", score(time=now.isoformat(), risk=0.3)),
+        (topics.scores, b"p2", score(patient_id="p2", time=now.isoformat(), risk=0.019)),
+        (topics.alert_state, b"p1", raised),
+        (topics.alert_events, b"p1", old),
+        (topics.alert_events, b"p1", raised),
+    ]:
+        producer.send(topic, key=key, value=msgspec.json.encode(value))
+    producer.send(topics.scores, key=b"p3", value=b"no score")
+    producer.close()
+
+    page = tmp_path / "handover.html"
+    result = handover(embedded_kafka, prefix, "--json", "--html", str(page))
+    found = json.loads(result.stdout)
+    assert [row["patient"] for row in found["open"]] == ["p1"]
+    assert [row["patient"] for row in found["near"]] == ["p2"]
+    assert found["last_shift"]["raised"] == 1
+    assert "MICU/4" in page.read_text(encoding="utf-8")
+    assert "1 records could not be read" in result.stderr
+    micu = json.loads(handover(embedded_kafka, prefix, "--json", "--unit", "MICU").stdout)
+    assert ([row["patient"] for row in micu["open"]], micu["near"]) == (["p1"], [])
+    text = handover(embedded_kafka, prefix, "--unit", "MICU").stdout
+    assert "Open alerts (1)" in text
+    assert "Nobody is near an alert." in text
+    shown = run(embedded_kafka, prefix, "board").stdout
+    assert "2 patients" in shown
+    assert "Near an alert (1)" in shown
+
+
+def test_a_time_that_is_none_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["handover", "--at", "yesterday"])
+    assert result.exit_code == 2
+    assert "is no time" in result.output

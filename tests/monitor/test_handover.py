@@ -1,0 +1,85 @@
+"""What a handover says, as rows, as JSON and as a page."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from agents.messages import Admission, Doubt
+from monitor.handover import as_html, as_json, sections, shift_lines
+from monitor.shift import shift_of
+from monitor.ward_now import WardNow
+from tests.monitor.alert_examples import alert
+from tests.monitor.test_shift import BEGIN, event
+from tests.monitor.test_ward_now import NOW, score
+
+EMPTY = shift_of([], [], BEGIN, NOW)
+
+
+def ward() -> WardNow:
+    made = WardNow(0.01)
+    made.take_admission(Admission("p1", "admitted", "2026-11-22T08:00:00Z", unit="MICU", bed="<07>"))
+    made.take_score("p1", score(risk=0.06))
+    made.take_alert("p1", alert(patient_id="p1", raised_at="2026-11-22T09:30:00Z", summary="temperature up & up"))
+    made.take_score("p2", score(patient_id="p2", assessable=False, doubt=Doubt("too_old", "heart_rate")))
+    made.take_alert(
+        "p3:monitoring_lost",
+        alert(patient_id="p3", kind="monitoring_lost", since="2026-11-22T11:15:00Z", missing=["heart_rate"]),
+    )
+    made.take_score("p4", score(patient_id="p4", held_until="2026-11-23T08:00:00Z", risk=0.02))
+    return made
+
+
+def test_each_list_names_its_patients_and_since_when() -> None:
+    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW)
+    assert found["open"] == [
+        {
+            "patient": "p1", "unit/bed": "MICU/<07>", "priority": "high", "state": "active",
+            "raised": "22 Nov 09:30 (2 h 30 min)", "risk now": "6.0 %", "why": "temperature up & up",
+        }
+    ]  # fmt: skip
+    assert found["cannot_assess"] == [
+        {
+            "patient": "p2", "unit/bed": "unknown", "why": "vital signs too old", "would settle it": "heart rate",
+            "since, at the latest": "22 Nov 11:00 (1 h 00 min)",
+        }
+    ]  # fmt: skip
+    assert found["unmonitored"] == [
+        {"patient": "p3", "unit/bed": "A-MICU/07", "nothing since": "22 Nov 11:15 (45 min)", "missing": "heart rate"}
+    ]
+    assert found["held"] == [{"patient": "p4", "unit/bed": "unknown", "until": "23 Nov 08:00", "risk now": "2.0 %"}]
+    assert found["snoozed"] == []
+    assert [row["patient"] for row in found["near"]] == ["p4"]  # type: ignore[attr-defined]
+
+
+class _Cells(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_the_page_is_whole_and_nothing_in_it_is_taken_for_markup() -> None:
+    page = as_html(sections(ward(), NOW), EMPTY, title="Handover of <MICU>", note="a & b")
+    parser = _Cells()
+    parser.feed(page)
+    assert parser.open == []
+    assert "MICU/<07>" in parser.cells
+    assert "temperature up & up" in parser.cells
+    assert "<07>" not in page.replace("&lt;07&gt;", "")
+
+
+def test_a_shift_without_marks_says_that_nobody_knows() -> None:
+    assert any("nobody can say" in line for line in shift_lines(EMPTY))
+    marked = shift_of([event("a", 2, "marked", "01:00", verdict="false")], [], BEGIN, NOW)
+    assert any("0 true, 1 false, 0 already treated: 0 % were right" in line for line in shift_lines(marked))

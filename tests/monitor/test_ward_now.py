@@ -1,0 +1,105 @@
+"""A ward from its topics: who is on which list, whoever writes last."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from agents.messages import Admission, Doubt, Identity, RiskScore, SourcePosition
+from monitor.ward_now import WardNow
+from tests.monitor.alert_examples import alert
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+_SCORE = RiskScore(
+    patient_id="p1", stay_id="p1-1", time="2026-11-22T11:00:00Z", step=5, risk=0.001, closed=[], assessable=True,
+    ages_minutes={}, news2_partial=3, qsofa_partial=0, sirs_partial=1, model=Identity("bedside", "1", "sha256:0"),
+    source=SourcePosition(0, 1),
+)  # fmt: skip
+
+
+def score(**changes: Any) -> RiskScore:
+    return msgspec.structs.replace(_SCORE, **changes)
+
+
+def ward(*scores: RiskScore, unit: str | None = None) -> WardNow:
+    made = WardNow(0.01, unit)
+    for each in scores:
+        made.take_score(each.patient_id, each)
+    return made
+
+
+def names(patients: list[Any]) -> list[str]:
+    return [patient.patient_id for patient in patients]
+
+
+def test_a_patient_is_there_until_the_stay_ends() -> None:
+    made = ward(score())
+    assert names(made.present()) == ["p1"]
+    made.take_score("p1", score(ended=True))
+    assert made.present() == []
+    assert names(made.known()) == ["p1"]
+    made.take_score("p1", None)
+    assert made.known() == []
+
+
+def test_near_is_told_since_when_and_ends_with_the_risk_or_an_alert() -> None:
+    made = ward(score(risk=0.012), score(risk=0.015, time="2026-11-22T11:30:00Z"))
+    (patient,) = made.near()
+    assert patient.near_since == NOW - timedelta(hours=1)
+    made.take_alert("p1", alert(patient_id="p1"))
+    assert made.near() == []
+    assert names(made.alerting()) == ["p1"]
+    made.take_alert("p1", alert(patient_id="p1", state="ended", transition="resolved"))
+    assert names(made.near()) == ["p1"]
+    made.take_score("p1", score(risk=0.009))
+    assert made.near() == []
+
+
+def test_a_risk_that_means_nothing_is_never_near_and_stands_on_its_own_list() -> None:
+    made = ward(score(risk=0.5, assessable=False, doubt=Doubt("too_old", "temperature")))
+    assert made.near() == []
+    assert names(made.unassessable()) == ["p1"]
+
+
+def test_the_most_pressing_alert_comes_first_and_snoozed_ones_stand_apart() -> None:
+    made = WardNow(0.01)
+    for name, priority, state, raised in [
+        ("a", "medium", "active", "08"),
+        ("b", "high", "active", "09"),
+        ("c", "medium", "acknowledged", "07"),
+        ("d", "high", "snoozed", "06"),
+    ]:
+        made.take_alert(
+            name,
+            alert(patient_id=name, priority=priority, state=state, raised_at=f"2026-11-22T{raised}:00:00Z"),
+        )
+    assert names(made.alerting()) == ["b", "c", "a"]
+    assert names(made.snoozed()) == ["d"]
+
+
+def test_kinds_of_alerts_stand_beside_each_other_and_go_by_their_keys() -> None:
+    made = ward(score())
+    made.take_alert("p1", alert(patient_id="p1"))
+    made.take_alert("p1:monitoring_lost", alert(patient_id="p1", kind="monitoring_lost", since="2026-11-22T10:00:00Z"))
+    assert names(made.silent()) == names(made.alerting()) == ["p1"]
+    made.take_alert("p1:monitoring_lost", None)
+    assert made.silent() == []
+    assert names(made.alerting()) == ["p1"]
+
+
+def test_a_unit_sees_its_own_patients_where_they_were_last_said_to_be() -> None:
+    made = WardNow(0.01, "MICU")
+    for name, unit in [("p1", "MICU"), ("p2", "SICU"), ("p3", None)]:
+        made.take_admission(Admission(name, "admitted", "2026-11-22T08:00:00Z", unit=unit, bed="1"))
+        made.take_score(name, score(patient_id=name))
+    assert names(made.present()) == ["p1"]
+    made.take_admission(Admission("p2", "transferred", "2026-11-22T09:00:00Z", unit="MICU"))
+    assert names(made.present()) == ["p1", "p2"]
+
+
+def test_canaries_are_no_patients() -> None:
+    made = ward(score(test=True))
+    made.take_alert("p2", alert(patient_id="p2", test=True))
+    assert made.known() == made.alerting() == []
