@@ -16,7 +16,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test check chaos mutants recovery-bench soak clean
+.PHONY: install demo test check chaos mutants recovery-bench soak nurse-day clean
 
 install: $(VENV)/.installed
 
@@ -56,6 +56,10 @@ recovery-bench: install
 # A simulated week of 2,000 patients: memory, open files and state must stay flat.
 soak: install
 	$(BIN)/python -m tests.soak --json soak.json --picture soak.png $(ARGS)
+
+# A day of 300 beds with a scripted nurse, at 600 times real time: every alert closed, every command answered?
+nurse-day: install
+	$(BIN)/python -m tests.nurse_day $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
