@@ -30,7 +30,7 @@ class StallDetector:
 def progress_before(since: float, chunks: Iterable[Chunk]) -> Hashable:
     """Return the progress of those chunks that were delivered before `since` (monotonic seconds).
 
-    Chunks are worked off in the order of their delivery: while one of these moves, what was delivered later waits in
-    its turn and does not stand still. One that was overtaken does.
+    What was delivered first is decided on first: while one of these moves, what was delivered later may wait for its
+    turn and does not stand still.
     """
     return frozenset((chunk.first, chunk.progress, chunk.done, id(chunk)) for chunk in chunks if chunk.started < since)
