@@ -326,7 +326,7 @@ class ChunkedConsumer(driver.Consumer):
         self._consumed[tp] = await self._thread.call_thread(position)
 
     def _before(self, tp: TP, chain: collections.deque[Chunk] | None) -> Hashable:
-        """Return how far the chunks of other partitions are that came first: this one may wait for room, or its turn."""
+        """Return how far the chunks of other partitions are that came first: this one may wait for its turn."""
         since = chain[0].started if chain else math.inf if self._delivering or self._holding_back else -math.inf
         others = [chunk for at, chunks in self._chains.items() if at.topic == tp.topic and at != tp for chunk in chunks]
         return progress_before(since, others)
