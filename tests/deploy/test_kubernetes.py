@@ -1,0 +1,113 @@
+"""The manifests are Kubernetes' by its own schemas, and fit each other and the product. No cluster runs here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from monitor.cli import main
+from tests.deploy.promql import DEPLOY, read_yaml
+from tests.deploy.settings_named import accepted, unknown
+
+_FOLDER = DEPLOY / "kubernetes"
+_KUSTOMIZATION: dict[str, Any] = read_yaml(_FOLDER / "kustomization.yaml")
+_MANIFESTS = [path for path in sorted(_FOLDER.glob("*.yaml")) if path.name != "kustomization.yaml"]
+_VERSIONS = ("1.31", "1.34", "1.37")
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+_ALL = [document for path in _MANIFESTS for document in _documents(path)]
+_PODS = {
+    document["metadata"]["name"]: document["spec"]["template"]
+    for document in _ALL
+    if "template" in document.get("spec", {})
+}
+
+
+def _validate(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        for version in _VERSIONS:
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("path", _MANIFESTS, ids=lambda path: path.name)
+def test_a_manifest_is_one_by_the_schemas_of_kubernetes(path: Path) -> None:
+    _validate(_documents(path))
+
+
+def test_a_wrong_key_is_found() -> None:
+    (account,) = _documents(_FOLDER / "serviceaccount.yaml")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**account, "automountToken": False}, _VERSIONS[0], strict=True)
+
+
+def test_kustomize_builds_them() -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("there is no kubectl")
+    built = subprocess.run(
+        [kubectl, "kustomize", str(_FOLDER)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    documents = [document for document in yaml.safe_load_all(built.stdout) if document]
+    _validate(documents)
+    images = {
+        container["image"]
+        for document in documents
+        if "template" in document.get("spec", {})
+        for container in document["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {"sepsis-monitor:0.1.0"}
+
+
+def test_every_manifest_is_a_resource_but_the_notifier() -> None:
+    assert {*_KUSTOMIZATION["resources"], "notify.yaml"} == {path.name for path in _MANIFESTS}
+
+
+def test_the_configuration_loads() -> None:
+    settings = accepted({"SEPSIS_MONITOR_KAFKA__SASL_PLAIN_PASSWORD": "x"}, _FOLDER / "sepsis-monitor.toml")
+    assert settings.http.port == 9464
+    assert settings.topics.replication_factor == 3
+    replicas = [document["spec"]["replicas"] for document in _ALL if document["kind"] == "StatefulSet"]
+    assert max(replicas) <= settings.topics.partitions
+
+
+@pytest.mark.parametrize("name", _PODS)
+def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
+    pod = _PODS[name]["spec"]
+    (container,) = pod["containers"]
+    assert unknown(variable["name"] for variable in container["env"]) == []
+    command = container["args"][2]
+    assert command in main.list_commands(main.make_context("sepsis-monitor", ["config"]))
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["automountServiceAccountToken"] is False
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"]["memory"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert {volume["name"] for volume in pod["volumes"]} | {"state"} == mounted
+    assert _PODS[name]["metadata"]["labels"]["sepsis-monitor/uses-kafka"] == "true"
+
+
+def test_a_worker_has_its_pods_name_and_is_asked_how_it_is() -> None:
+    (container,) = _PODS["sepsis-monitor-worker"]["spec"]["containers"]
+    named = {variable["name"]: variable["valueFrom"] for variable in container["env"]}
+    assert named["SEPSIS_MONITOR_WORKER__INSTANCE"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_nothing_secret_is_written_here() -> None:
+    assert not [document for document in _ALL if document["kind"] == "Secret"]
