@@ -1,0 +1,75 @@
+"""`tune`: the table, the picture, and a policy file whose figures are those of stays that did not choose."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agents.policy import chosen_for, load_policy
+from models.artifact import load_model
+from models.cohort import read_cohort
+from models.scoring import score_cohort
+from monitor.alert_course import alert_course
+from monitor.cli import main
+from monitor.tuning import choosing_stays
+
+DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    folder = tmp_path_factory.mktemp("tune")
+    arguments = ["--budget", "0.4", "--bootstrap", "20", "--name", "icu", "--json"]
+    files = ["--out", str(folder / "icu.toml"), "--picture", str(folder / "icu.png")]
+    result = CliRunner().invoke(main, ["tune", str(DEMO), *arguments, *files], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert not result.stderr  # the model has not seen these stays
+    return json.loads(result.stdout), folder
+
+
+def test_the_policy_file_is_the_chosen_one(tuned: tuple[dict[str, Any], Path]) -> None:
+    found, folder = tuned
+    policy = load_policy(folder / "icu.toml")
+    assert (policy.name, policy.version) == ("icu", found["date"])
+    assert policy.raise_threshold == found["policy"]["raise_threshold"] == found["chosen"]["raise_threshold"]
+    assert chosen_for(policy, load_model("bedside"))
+    said = (folder / "icu.toml").read_text()
+    assert found["model"]["digest"] in said
+    assert f"{found['data']['judging']['stays']} other stays" in said
+    assert f"{found['floor']['highest_threshold']:.6f}" in said
+    assert (folder / "icu.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_budget_is_kept_by_the_stays_that_chose_and_figures_are_of_the_others(
+    tuned: tuple[dict[str, Any], Path],
+) -> None:
+    found, folder = tuned
+    assert found["chosen"]["false_per_patient_day"] <= 0.4
+    whole, model = read_cohort(DEMO), load_model("bedside")
+    cohort = whole.select(~choosing_stays(whole))
+    assert found["data"]["judging"] == {"stays": cohort.n_stays, "septic_stays": int(cohort.septic.sum())}
+    course = alert_course(cohort, score_cohort(model, cohort), load_policy(folder / "icu.toml"))
+    ever = np.logical_or.reduceat(course.is_open, cohort.offsets[:-1])[~cohort.septic].mean()
+    assert found["judged"]["other_ever_alerted"]["value"] == pytest.approx(ever)
+
+
+def test_people_get_tables() -> None:
+    result = CliRunner().invoke(main, ["tune", str(DEMO), "--budget", "0.5", "--bootstrap", "0"])
+    assert result.exit_code == 0, result.output
+    assert "stays that did not choose" in result.stdout
+    assert result.stdout.count("chosen  ") == 1
+
+
+def test_too_few_stays_are_a_failure_in_one_line(tmp_path: Path) -> None:
+    cohort = read_cohort(DEMO)
+    some = [cohort.patient_ids[int(np.flatnonzero(cohort.septic == septic)[0])] for septic in (True, False)]
+    (tmp_path / "some.txt").write_text("\n".join(some))
+    result = CliRunner().invoke(main, ["tune", str(DEMO), "--stays", str(tmp_path / "some.txt")])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("sepsis-monitor: each half of the stays needs septic ones")
