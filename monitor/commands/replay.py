@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents.topics import Topics, topic_specs
-from models.cohort import CohortError, read_cohort
+from models.cohort import Cohort, CohortError, read_cohort
 from monitor import clients
 from monitor.brokers import open_broker
 from monitor.errors import Failure, failing_on
 from monitor.invocation import Invocation, pass_invocation
 from monitor.positions import GroupPositions
+from monitor.pseudonyms import Pseudonyms, load_key
 from monitor.publishing import PRODUCER_OPTIONS, Publisher, PublisherOptions, ReplaySummary
 from monitor.replay import ReplayOptions, ReplayStream, format_time
 from monitor.settings import Settings
@@ -56,6 +58,12 @@ _SHARE = click.FloatRange(0, 1)
     metavar="SECONDS",
     help="Go on out of order when the workers read nothing for so long; 0 never waits for them.",
 )
+@click.option(
+    "--pseudonym-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Send keyed pseudonyms in place of the file's patient ids.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @pass_invocation
@@ -71,6 +79,7 @@ def command(
     shuffle: bool,
     split: bool,
     admission_timeout: float,
+    pseudonym_key: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -85,6 +94,8 @@ def command(
     settings = invocation.settings()
     with failing_on(CohortError):
         cohort = read_cohort(file)
+    if pseudonym_key is not None:
+        cohort = _under_pseudonyms(cohort, Pseudonyms(load_key(pseudonym_key)))
     options = ReplayOptions(stays, seed, duplicates, drop, shuffle, split)
     stream = ReplayStream(cohort, options, datetime.now(UTC))
     if dry_run:
@@ -92,6 +103,10 @@ def command(
         return
     summary = _publish(settings, stream, PublisherOptions(speed, admission_timeout), as_json=as_json)
     _print_summary(summary, as_json=as_json)
+
+
+def _under_pseudonyms(cohort: Cohort, pseudonyms: Pseudonyms) -> Cohort:
+    return replace(cohort, patient_ids=tuple(map(pseudonyms.of, cohort.patient_ids)))
 
 
 def _publish(settings: Settings, stream: ReplayStream, options: PublisherOptions, *, as_json: bool) -> ReplaySummary:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,8 +17,10 @@ import pytest
 from agents.topics import Topics, topic_specs
 from monitor import clients
 from monitor.follow import assign, ends
+from monitor.pseudonyms import Pseudonyms
 from monitor.settings import load_settings
 from monitor.topic_admin import create_topics
+from tests.waiting import until
 
 SECONDS = 60
 ROWS = 30
@@ -69,6 +73,35 @@ def test_the_summary_counts_what_the_topics_hold(data: Path, embedded_kafka: str
     assign(consumer, [topics.observations, topics.admissions])
     assert sum(ends(consumer).values()) == 2 * ROWS + 2
     consumer.close()
+
+
+def test_pseudonyms_go_out_in_place_of_ids(data: Path, embedded_kafka: str, tmp_path: Path) -> None:
+    overrides = {"kafka.bootstrap_servers": embedded_kafka, "topics.prefix": f"{uuid.uuid4().hex}."}
+    settings = load_settings(None, overrides)
+    topics = Topics(settings.topics.prefix)
+    create_topics(embedded_kafka, settings, topic_specs(topics))
+    key = tmp_path / "pseudonym.key"
+    key.write_text("0b" * 32 + "\n")
+    key.chmod(0o600)
+    done = replay(
+        *(data, "--admission-timeout", "0", "--pseudonym-key", key),
+        SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS=embedded_kafka,
+        SEPSIS_MONITOR_TOPICS__PREFIX=topics.prefix,
+    )
+    assert done.returncode == 0, done.stderr
+    consumer = clients.consumer(settings.kafka, embedded_kafka)
+    assign(consumer, [topics.observations, topics.admissions])
+    records: list[Any] = []
+
+    def all_read() -> bool:
+        records.extend(itertools.chain(*consumer.poll(500).values()))
+        return len(records) == ROWS + 2
+
+    until(all_read)
+    consumer.close()
+    pseudonym = Pseudonyms(b"\x0b" * 32).of("p000001")
+    assert {record.key for record in records} == {pseudonym.encode()}
+    assert all(b"p000001" not in record.value for record in records)
 
 
 def test_missing_topics_are_one_clear_line(data: Path, embedded_kafka: str) -> None:
