@@ -21,9 +21,10 @@ from agents.outputs import utc
 from agents.policy import Policy, milliseconds
 from agents.sending import Outgoing
 
-__all__ = ["DUE", "clock_record", "due", "is_past", "is_silent", "snoozes_over", "waits_too_long"]
+__all__ = ["DUE", "ERASE", "clock_record", "due", "is_past", "is_silent", "snoozes_over", "waits_too_long"]
 
 DUE = ("monitoring_lost", "escalate", "snooze_over", "forget")
+ERASE = "erase"  # whatever the clock says: somebody wants nothing of the patient to be kept
 _DAY_MS = 86_400_000
 _encode = msgspec.json.Encoder().encode
 _Mask = NDArray[np.bool_]

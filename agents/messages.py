@@ -119,7 +119,7 @@ class Command(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Due(msgspec.Struct, frozen=True, gc=False):
     """One thing that the wall clock has made due; `what` may be one that this version does not know."""
 
-    what: str  # monitoring_lost, escalate, snooze_over
+    what: str  # monitoring_lost, escalate, snooze_over, forget; erase, which people want
 
 
 class Clock(msgspec.Struct, frozen=True, gc=False):

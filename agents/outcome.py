@@ -37,6 +37,7 @@ class Outcome:
     scores: list[RiskScore] = field(default_factory=list)
     alerts: list[tuple[int, AlertEvent]] = field(default_factory=list)  # with the record that decided
     forgotten: list[bytes] = field(default_factory=list)  # keys of patients who are gone for good
+    erased: dict[str, int] = field(default_factory=dict)  # patients who were to be erased, and the offset that said so
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     accepted: int = 0
     replayed: int = 0  # records that a state held already

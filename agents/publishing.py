@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ __all__ = [
 
 LARGEST_REJECTED_BYTES = 8 * 1024 * 1024  # below the topic's own limit, with room for the headers that are added
 _LARGEST_STUB_KEY_BYTES = 1024
+_NOBODY: Mapping[str, int] = {}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,12 +39,17 @@ def alert_records(alerts: Sequence[AlertEvent]) -> list[Outgoing]:
     return [_alert_record(alert) for alert in alerts]
 
 
-def alert_state_records(alerts: Sequence[AlertEvent]) -> list[Outgoing]:
+def alert_state_records(alerts: Sequence[AlertEvent], erased: Mapping[str, int] = _NOBODY) -> list[Outgoing]:
     """Return the records of alerts.state.v1: each patient's alert of each kind as the chunk leaves it.
 
-    The key is the patient id, with the kind after a colon where it is a technical one.
+    The key is the patient id, with the kind after a colon where it is a technical one. Of a patient in `erased` nothing
+    is told that was decided up to that offset.
     """
-    latest = {(alert.patient_id, alert.kind): alert for alert in alerts if alert.transition != "rejected"}
+    latest = {
+        (alert.patient_id, alert.kind): alert
+        for alert in alerts
+        if alert.transition != "rejected" and alert.log.offset > erased.get(alert.patient_id, -1)
+    }
     return [
         (_state_key(key or b"", alert.kind), value, headers)
         for alert, (key, value, headers) in ((alert, _alert_record(alert)) for alert in latest.values())
@@ -70,8 +76,8 @@ def _alert_record(alert: AlertEvent) -> Outgoing:
     return alert.patient_id.encode(), _encode(alert), headers
 
 
-def score_records(scores: Sequence[RiskScore]) -> list[Outgoing]:
-    """Return the records of risk.scores.v1, in order."""
+def score_records(scores: Sequence[RiskScore], erased: Mapping[str, int] = _NOBODY) -> list[Outgoing]:
+    """Return the records of risk.scores.v1, in order, but for those of `erased` patients up to that offset."""
     return [
         (
             score.patient_id.encode(),
@@ -85,6 +91,7 @@ def score_records(scores: Sequence[RiskScore]) -> list[Outgoing]:
             ),
         )
         for score in scores
+        if score.source.offset > erased.get(score.patient_id, -1)
     ]
 
 

@@ -121,7 +121,7 @@ class Stretch:
             self.observing.changed[row] |= held  # the score says so
         elif isinstance(entry, ClockSaid):
             self.alerts.clock(i, row, entry)
-            self._forget(row, entry)
+            self._forget(i, row, entry)
         return False
 
     # -- stays
@@ -152,12 +152,19 @@ class Stretch:
         else:
             self._end_stay(i, row, change.time_ms, f"the stay ended: {kind}")
 
-    def _forget(self, row: int, said: ClockSaid) -> None:
-        """Keep only a stub of a patient whose last stay ended long ago, where the clock says so and it is true."""
-        late_ms = self.limits.late_hours * _HOUR_MS
-        if "forget" in said.due and clock.is_past(self.rows[row : row + 1], said.time_ms, self.policy, late_ms)[0]:
-            self.layout.forget(self.rows, row)
-            self.out.forgotten.append(bytes(self.rows["key"][row]))
+    def _forget(self, i: int, row: int, said: ClockSaid) -> None:
+        """Keep only a stub of a patient who is to be erased, or whose last stay ended long ago, if that is true."""
+        if clock.ERASE in said.due:
+            if self.rows["watched"][row]:
+                self._end_stay(i, row, int(self.rows["clock_ms"][row]), "the patient was erased")
+            self.out.erased[said.patient_id] = self.records[i].offset
+        else:
+            late_ms = self.limits.late_hours * _HOUR_MS
+            past = clock.is_past(self.rows[row : row + 1], said.time_ms, self.policy, late_ms)[0]
+            if "forget" not in said.due or not past:
+                return
+        self.layout.forget(self.rows, row)
+        self.out.forgotten.append(bytes(self.rows["key"][row]))
 
     def _apply_details(self, row: int, change: StayChange) -> None:
         """Take over details; they change the risk too, though an alert moves only with the next observation."""

@@ -252,11 +252,11 @@ class Worker:
                 topics.alert_events: publishing.alert_records(alerts),
                 topics.alert_state: [
                     *publishing.alert_state_tombstones(outcome.forgotten),
-                    *publishing.alert_state_records(alerts),
+                    *publishing.alert_state_records(alerts, outcome.erased),
                 ],
                 topics.scores: [
                     *publishing.score_tombstones(outcome.forgotten),
-                    *publishing.score_records(outcome.scores),
+                    *publishing.score_records(outcome.scores, outcome.erased),
                 ],
             },
             records,
