@@ -1,0 +1,189 @@
+"""`simulate`: what a policy or a model would have done, beside the one in force, over a data set or a recorded log."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import click
+from kafka.errors import KafkaError
+
+from agents.decoding import Limits
+from agents.policy import Policy, PolicyError
+from agents.topics import Topics
+from models.artifact import ArtifactError, load_model
+from models.cohort import CohortError, read_cohort
+from models.stay_model import StayModel
+from monitor import clients
+from monitor.alert_course import policy_for
+from monitor.brokers import open_broker
+from monitor.commands.evaluate import chosen_stays, spinner
+from monitor.errors import Failure, failing_on
+from monitor.evaluation import plain
+from monitor.follow import Follower, assign
+from monitor.invocation import Invocation, pass_invocation
+from monitor.settings import Settings
+from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort
+from monitor.tables import print_table
+
+__all__ = ["command"]
+
+_Choice = tuple[StayModel, Policy]
+_ROWS = (
+    ("stays", "stays", "d"),
+    ("patient_days", "patient-days", ".1f"),
+    ("alerts", "sepsis alerts", "d"),
+    ("stays_alerted", "stays alerted", "d"),
+    ("alerts_per_patient_day", "alerts a patient-day", ".2f"),
+    ("false_episodes_per_patient_day", "false alerts a patient-day", ".2f"),
+    ("septic_alerted", "septic stays alerted", ".0%"),
+    ("other_ever_alerted", "other stays ever alerted", ".0%"),
+    ("ppv_episode", "alerts that are right", ".0%"),
+    ("ppv_stay", "alerted stays that are septic", ".0%"),
+    ("lead_hours_median", "median lead, hours", ".1f"),
+)
+
+
+@click.command(name="simulate")
+@click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--policy", type=click.Path(path_type=Path), help="The policy file to try; default: policy.file.")
+@click.option("--model", metavar="NAME|FOLDER", help="The model to try; default: model.name.")
+@click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Only these: an id a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object, with the differing alerts.")
+@pass_invocation
+def command(
+    invocation: Invocation,
+    *,
+    data: Path | None,
+    policy: Path | None,
+    model: str | None,
+    stays: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what a policy or a model would have done, beside the one in force: before and after.
+
+    DATA is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019, or a folder of .psv files; with labels
+    the report also says what is found. Without DATA the log that the cluster has recorded is read from its beginning:
+    before is then what the log itself names as in force at each place, after is the policy tried from the beginning.
+    Nothing is written. An alert counts as only before, or only after, when the other side had none open meanwhile.
+
+    Example: sepsis-monitor simulate stays.parquet --policy icu.toml
+    """
+    settings = invocation.settings()
+    if data is None and stays is not None:
+        msg = "--stays chooses among the stays of DATA, and none is given"
+        raise click.UsageError(msg)
+    with failing_on(ArtifactError, CohortError, PolicyError):
+        now = load_model(settings.model.name)
+        tried = load_model(model) if model else now
+        in_force: _Choice = (now, policy_for(now, settings.policy.file))
+        candidate: _Choice = (tried, policy_for(tried, policy or settings.policy.file))
+        before, after = (
+            _over_log(settings, in_force, candidate) if data is None else _over_file(data, stays, in_force, candidate)
+        )
+    found = differences(before.episodes, after.episodes)
+    if as_json:
+        report = {
+            "source": "log" if data is None else data.name,
+            "before": _named(in_force, as_named=data is None) | before.as_json(),
+            "after": _named(candidate, as_named=False) | after.as_json(),
+            **{name: [_alert(each) for each in some] for name, some in found.items()},
+        }
+        click.echo(json.dumps(plain(report), allow_nan=False))
+        return
+    _print(before, after, in_force, candidate, from_log=data is None)
+    only = {name: len(some) for name, some in found.items()}
+    click.echo(f"\nAlerts only before: {only['only_before']}; only after: {only['only_after']}.")
+
+
+def _over_file(data: Path, stays: Path | None, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:
+    whole = read_cohort(data)
+    cohort = whole.select(chosen_stays(whole, stays))
+    with spinner() as say:
+        say("simulating")
+        return simulate_cohort(*in_force, cohort), simulate_cohort(*candidate, cohort)
+
+
+def _over_log(settings: Settings, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:
+    """Read the observations from the beginning to where they end now, through both sides."""
+    limits = Limits(
+        *(getattr(settings.limits, name) for name in ("ahead_seconds", "late_hours", "value_bytes", "gap_hours"))
+    )
+    topic = Topics(settings.topics.prefix).observations
+    with open_broker(settings) as bootstrap, spinner() as say:
+        consumer = clients.consumer(settings.kafka, bootstrap)
+        try:
+            follower = Follower(consumer, assign(consumer, [topic]))
+            ends = follower.ends()
+            sides = [
+                LogSide(*choice, limits, len(ends), as_named=as_named)
+                for choice, as_named in ((in_force, True), (candidate, False))
+            ]
+            _warn_of_lost_beginnings(consumer, ends)
+            count = 0
+            for records in follower.batches(threading.Event(), ends):
+                by_partition: dict[int, list[Any]] = defaultdict(list)
+                for record in records:
+                    by_partition[record.partition].append(record)
+                    follower.done(record)
+                for partition, some in by_partition.items():
+                    for side in sides:
+                        side.take(partition, some)
+                count += len(records)
+                say(f"simulating: {count} records")
+        except KafkaError as error:
+            msg = f"reading the log from {bootstrap} failed: {error}"
+            raise Failure(msg) from error
+        finally:
+            consumer.close(autocommit=False)
+    return sides[0].side(), sides[1].side()
+
+
+def _warn_of_lost_beginnings(consumer: Any, ends: dict[Any, int]) -> None:
+    begins = consumer.beginning_offsets(list(ends))
+    if any(begins.values()):
+        click.echo(
+            "sepsis-monitor: the log no longer reaches back to its beginning; stays that began before it are "
+            "simulated from where it does, and their first alerts may differ from those that were published",
+            err=True,
+        )
+
+
+def _named(choice: _Choice, *, as_named: bool) -> dict[str, Any]:
+    model, policy = choice
+    return {
+        "policy": {
+            **{"name": policy.name, "version": policy.version, "digest": policy.digest},
+            **{"raise_threshold": policy.raise_threshold, "resolve_threshold": policy.resolve_threshold},
+            "as_named_by_log": as_named,
+        },
+        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+    }
+
+
+def _alert(episode: Episode) -> dict[str, Any]:
+    return {"stay": episode.stay, "begin": episode.begin, "end": episode.end}
+
+
+def _print(before: Side, after: Side, in_force: _Choice, candidate: _Choice, *, from_log: bool) -> None:
+    left, right = before.as_json(), after.as_json()
+    rows = [
+        ("policy", "as the log names it" if from_log else _title(in_force[1]), _title(candidate[1])),
+        ("model", *(f"{model.name} {model.version}" for model, _ in (in_force, candidate))),
+    ]
+    if not from_log:
+        rows.append(("raise at", *(f"{policy.raise_threshold:.6f}" for _, policy in (in_force, candidate))))
+    rows += [(title, _cell(left[name], form), _cell(right[name], form)) for name, title, form in _ROWS if name in left]
+    print_table(("", "before", "after"), rows)
+
+
+def _title(policy: Policy) -> str:
+    return f"{policy.name} {policy.version}"
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None or math.isnan(value) else format(value, form)

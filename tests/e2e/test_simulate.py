@@ -1,0 +1,114 @@
+"""Files, the log and the alert topic tell the same: what `simulate` and `evaluate` say is what subscribers get."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agents.decoding import Limits
+from agents.messages import AlertEvent
+from agents.policy import SHIPPED_POLICY, load_policy
+from models.alarm_figures import AlertCourse, alarm_figures
+from models.artifact import load_model
+from models.cohort import Cohort, read_cohort
+from models.resampling import Resamples
+from models.vital_signs import NAMES
+from monitor.cli import main
+from monitor.replay import ReplayOptions, ReplayStream
+from monitor.simulation import LogSide
+from tests.e2e.ward import PARTITIONS, Ward, open_ward
+
+_DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
+_POLICY = resources.files("agents").joinpath("policies", f"{SHIPPED_POLICY}.toml")
+_STAYS = 80
+_HOUR = 3600
+
+
+def test_simulation_evaluation_and_topic_agree(embedded_kafka: str, tmp_path: Path) -> None:
+    whole = read_cohort(_DEMO)
+    cohort = whole.select(np.random.default_rng(7).permutation(whole.n_stays) < _STAYS)
+    stream = ReplayStream(cohort, ReplayOptions(seed=7), datetime.now(UTC))
+    with open_ward(embedded_kafka, tmp_path) as ward:
+        ward.start()
+        ward.wait_ready()
+        ward.replay(stream)
+        ward.drain()
+        published = [msgspec.convert(value, AlertEvent) for value in ward.values(ward.topics.alert_events)]
+        raised = [each for each in published if (each.kind, each.transition) == ("sepsis_risk", "raised")]
+        assert len(raised) > _STAYS / 4
+        assert _told(_simulated(ward)) == _told(published)
+        _command_agrees(ward, len(raised))
+    _evaluation_agrees(cohort, _course(cohort, stream, published), tmp_path)
+
+
+def _simulated(ward: Ward) -> list[AlertEvent]:
+    """Return the alerts that the policy in force gives over the recorded log."""
+    side = LogSide(load_model("bedside"), load_policy(), Limits(), PARTITIONS, as_named=True)
+    by_partition = defaultdict(list)
+    for record in ward.records(ward.topics.observations):
+        by_partition[record.partition].append(record)
+    for partition, records in by_partition.items():
+        side.take(partition, records)
+    return side.events
+
+
+def _told(events: Sequence[AlertEvent]) -> dict[str, AlertEvent]:
+    """Return the events by their ids, without the reasons and the time of publication."""
+    blank: dict[str, Any] = {"published_at": "", "reasons": [], "summary": None, "baseline_risk": None}
+    blank |= {"reasons_method": None, "reasons_delta": None}
+    return {each.event_id: msgspec.structs.replace(each, **blank) for each in events}
+
+
+def _command_agrees(ward: Ward, raised: int) -> None:
+    result = CliRunner().invoke(main, ["simulate", "--json"], env=dict(ward.environment), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["before"]["alerts"] == found["after"]["alerts"] == raised
+    assert found["only_before"] == found["only_after"] == []
+    assert found["before"]["stays"] == _STAYS
+
+
+def _course(cohort: Cohort, stream: ReplayStream, events: Sequence[AlertEvent]) -> AlertCourse:
+    """Return on which rows alerts were raised and open, counted from the topic alone."""
+    raised, is_open = (np.zeros(cohort.n_rows, dtype=np.bool_) for _ in range(2))
+    number = {name: stay for stay, name in enumerate(cohort.patient_ids)}
+    begun: dict[str, int] = {}
+    for event in events:
+        if event.kind != "sepsis_risk" or event.transition not in {"raised", "resolved", "expired"}:
+            continue
+        stay = number[event.patient_id]
+        begin, end = cohort.offsets[stay : stay + 2].tolist()
+        step = (datetime.fromisoformat(event.occurred_at).timestamp() - stream.start[stay]) // _HOUR
+        row = begin + int(np.searchsorted(cohort.steps[begin:end], step))
+        if event.transition == "raised":
+            raised[row] = True
+            begun[event.alert_id] = row
+        else:
+            is_open[begun.pop(event.alert_id) : row if event.transition == "resolved" else end] = True
+    assert not begun  # every stay was discharged, and its alert with it
+    return AlertCourse(raised, is_open)
+
+
+def _evaluation_agrees(cohort: Cohort, course: AlertCourse, folder: Path) -> None:
+    """Compare the alarm figures that the command prints with those counted from the topic."""
+    (folder / "stays.txt").write_text("\n".join(cohort.patient_ids))
+    (folder / "policy.toml").write_bytes(_POLICY.read_bytes())
+    arguments = ["--stays", str(folder / "stays.txt"), "--policy", str(folder / "policy.toml")]
+    arguments += ["--bootstrap", "0", "--vitals", ",".join(NAMES), "--json"]
+    result = CliRunner().invoke(main, ["evaluate", str(_DEMO), *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    printed: dict[str, Any] = json.loads(result.stdout)["views"]["as_given"]["alarms"]["whole_stay"]
+    counted = alarm_figures(cohort, course, Resamples.draw(cohort.n_stays, 0, 0))
+    assert {name: figure["value"] for name, figure in printed.items()} == pytest.approx(
+        {name: figure.value for name, figure in counted.items()}
+    )

@@ -1,0 +1,39 @@
+"""`simulate` over a data set: before and after in one report, for people and programs."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from monitor.cli import main
+
+DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
+STRICT = 'name = "strict"\nversion = "1"\nmodel = "bedside 1.4.0"\nraise_threshold = 0.05\nresolve_threshold = 0.04\n'
+
+
+def test_a_stricter_policy_beside_the_one_in_force(tmp_path: Path) -> None:
+    (tmp_path / "strict.toml").write_text(STRICT)
+    result = CliRunner().invoke(main, ["simulate", str(DEMO), "--policy", str(tmp_path / "strict.toml"), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    before, after = found["before"], found["after"]
+    assert (before["policy"]["name"], after["policy"]["name"]) == ("pager", "strict")
+    assert before["alerts"] > after["alerts"] > 0
+    assert before["septic_alerted"] > after["septic_alerted"]
+    assert len(found["only_before"]) > 0
+    assert found["only_after"] == []  # at a higher threshold there is no alert without one at the lower
+
+
+def test_the_policy_in_force_beside_itself_changes_nothing() -> None:
+    result = CliRunner().invoke(main, ["simulate", str(DEMO)])
+    assert result.exit_code == 0, result.output
+    assert "Alerts only before: 0; only after: 0." in result.stdout
+
+
+def test_stays_without_data_are_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "stays.txt").write_text("p000001")
+    result = CliRunner().invoke(main, ["simulate", "--stays", str(tmp_path / "stays.txt")])
+    assert result.exit_code == 2

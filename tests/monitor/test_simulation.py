@@ -1,0 +1,99 @@
+"""Simulation: a log gives the worker's own alerts, a policy beside itself changes nothing, differences are told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.messages import AlertEvent
+from agents.policy import Policy
+from models.artifact import untrained_model
+from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort
+from tests.agents.logs import (
+    BUSY,
+    EVENTFUL,
+    HOUR,
+    LIMITS,
+    MODEL,
+    START,
+    Log,
+    new_core,
+    numbered,
+    observation,
+    settings_record,
+    wards,
+    work_off,
+)
+from tests.models.stays import made_up_cohort
+
+PARTITIONS = 1
+EPISODES = st.lists(
+    st.builds(
+        lambda stay, begin, hours: Episode(stay, begin, float(begin + hours)),
+        st.sampled_from(["a", "b"]), st.integers(0, 40), st.integers(0, 10),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+def over(log: Log, policy: Policy, *, as_named: bool, at_once: int = 7) -> LogSide:
+    side = LogSide(MODEL, policy, LIMITS, PARTITIONS, as_named=as_named)
+    for begin in range(0, len(log), at_once):
+        side.take(0, log[begin : begin + at_once])
+    return side
+
+
+def without_reasons(event: AlertEvent) -> AlertEvent:
+    return msgspec.structs.replace(
+        event, published_at="", reasons=[], summary=None, baseline_risk=None, reasons_method=None, reasons_delta=None
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(log=wards(), at_once=st.integers(1, 40))
+def test_the_policy_in_force_gives_the_workers_alerts(log: Log, at_once: int) -> None:
+    expected = [without_reasons(alert) for _, alert in work_off(log, core=new_core(EVENTFUL)).alerts]
+    found = [without_reasons(alert) for alert in over(log, EVENTFUL, as_named=True, at_once=at_once).events]
+    assert by_patient(found) == by_patient(expected)
+
+
+def by_patient(events: list[AlertEvent]) -> dict[str, list[AlertEvent]]:
+    found: dict[str, list[AlertEvent]] = defaultdict(list)
+    for event in events:
+        found[event.patient_id].append(event)
+    return found
+
+
+@given(before=EPISODES, after=EPISODES)
+def test_what_differs_is_disjoint_from_the_other_side(before: list[Episode], after: list[Episode]) -> None:
+    assert differences(before, before) == {"only_before": [], "only_after": []}
+    found, turned = differences(before, after), differences(after, before)
+    assert (found["only_before"], found["only_after"]) == (turned["only_after"], turned["only_before"])
+    for one in found["only_before"]:
+        hours = set(range(one.begin, int(one.end) + 1))
+        assert all(each.stay != one.stay or not hours & set(range(each.begin, int(each.end) + 1)) for each in after)
+
+
+def test_stays_of_a_file_give_the_same_beside_themselves() -> None:
+    model, cohort = untrained_model(), made_up_cohort(3)
+    side = simulate_cohort(model, BUSY, cohort)
+    assert side.episodes
+    assert side.as_json()["alerts_per_patient_day"] == len(side.episodes) / (cohort.n_rows / 24)
+    assert set(side.figures) >= {"septic_alerted", "false_episodes_per_patient_day"}
+    assert np.isfinite(side.figures["other_ever_alerted"])
+    assert all(each.begin <= each.end for each in side.episodes)
+
+
+def test_the_candidate_decides_whatever_the_log_has_named() -> None:
+    log = [settings_record(BUSY, START), *(observation("p", START + i * HOUR, heart_rate=90 + i) for i in range(9))]
+    log = numbered(log)
+    never = msgspec.structs.replace(BUSY, raise_threshold=0.999, resolve_threshold=0.998)
+    assert over(log, never, as_named=False).side().episodes == ()
+    named = over(log, never, as_named=True).side()
+    assert named == over(log, BUSY, as_named=False).side()
+    assert named.patient_days == 8 / 24
+    assert Side(0, 0.0, ()).as_json()["alerts_per_patient_day"] is None
