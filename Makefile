@@ -16,7 +16,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test check chaos mutants recovery-bench soak nurse-day clean
+.PHONY: install demo test check chaos mutants recovery-bench soak nurse-day sbom audit clean
 
 install: $(VENV)/.installed
 
@@ -61,5 +61,21 @@ soak: install
 nurse-day: install
 	$(BIN)/python -m tests.nurse_day $(ARGS)
 
+# What the service is made of (CycloneDX), and which of it has known weaknesses: of a virtual environment with nothing else
+# in it. The second asks an advisory service on the network.
+AUDIT := $(VENV)-audit/bin
+$(VENV)-audit/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-audit
+	$(AUDIT)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(AUDIT)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group audit
+	touch $@
+
+sbom: install $(VENV)-audit/.installed
+	$(BIN)/cyclonedx-py environment $(AUDIT)/python --pyproject pyproject.toml --of JSON --output-file sbom.json
+
+audit: install $(VENV)-audit/.installed
+	$(BIN)/pip-audit --path "$$($(AUDIT)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
