@@ -30,7 +30,7 @@ def draw_tuning(found: Tuned, budget: float, file: Path) -> None:
     left.set_ylim(0, 1.03)
     left.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     _lines(right, found, {"median lead": ([each.lead_hours_median for each in curve], "#0b5394")})
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 12.5)  # leads are counted from 12 hours before the onset on
     right.set_ylabel("hours before the onset")
     for axes in (left, right):
         axes.axvline(budget, color="#777777", linestyle=":", linewidth=1.2)
