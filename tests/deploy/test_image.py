@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from deploy.runtime_requirements import FOR_TRAINING, runtime_requirements
 from tests.deploy.promql import DEPLOY
@@ -27,6 +32,16 @@ def test_the_image_sets_settings_that_there_are_and_is_not_root() -> None:
     assert unknown(re.findall(r"SEPSIS_MONITOR_\w+", _DOCKERFILE)) == []
     assert re.search(r"^USER 10001:10001$", _DOCKERFILE, re.MULTILINE)
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11\.\d+-slim-\w+$", _DOCKERFILE, re.MULTILINE)
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if hadolint is None:
+        pytest.skip("there is no hadolint")
+    done = subprocess.run(
+        [hadolint, str(DEPLOY / "Dockerfile")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_training_is_left_out_and_nothing_else() -> None:
