@@ -47,7 +47,7 @@ def erase(settings: Settings, bootstrap: str, patient: str, patience: float) -> 
         msg = "that is no patient id (1 to 64 letters, digits, _ and -); nothing was erased"
         raise Failure(msg)
     topics = Topics(settings.topics.prefix)
-    remains = _remains(settings, bootstrap, topics)
+    remains = _remains(settings, bootstrap, topics)  # refuses before anything is sent, where a topic cannot be seen
     producer = clients.producer(settings.kafka, bootstrap)
     admin = clients.admin(settings.kafka, bootstrap)
     try:
@@ -77,6 +77,9 @@ def _remains(settings: Settings, bootstrap: str, topics: Topics) -> list[Remains
     """Return what the topics' own settings, as they are on the cluster, mean for what has been written until now."""
     found = []
     for state in plan_topics(bootstrap, settings, topic_specs(topics)):
+        if state.state == "missing":
+            msg = f"there is no topic {state.name}, or this user may not see it; nothing was erased"
+            raise Failure(msg)
         config = {**state.config, **state.differs}
         if "delete" not in config.get("cleanup.policy", "") and "retention.ms" not in config:
             found.append(Remains(state.name, "tombstone; gone with the next compaction"))

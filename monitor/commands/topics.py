@@ -9,6 +9,7 @@ from dataclasses import asdict
 import click
 
 from agents.topics import Topics, topic_specs
+from monitor.access import ROLES, grants, kafka_acls_options
 from monitor.brokers import open_broker
 from monitor.invocation import Invocation, pass_invocation
 from monitor.tables import print_table
@@ -60,6 +61,31 @@ def list_(invocation: Invocation, *, as_json: bool) -> None:
     with open_broker(settings) as bootstrap:
         states = plan_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
     _show(states, as_json=as_json)
+
+
+@command.command()
+@click.option("--role", type=click.Choice(ROLES), help="Only what this part needs.")
+@click.option("--principal", metavar="NAME", help="Print options of kafka-acls.sh that give it to NAME; needs --role.")
+@_json
+@pass_invocation
+def acls(invocation: Invocation, *, role: str | None, principal: str | None, as_json: bool) -> None:
+    """Print the least rights on the cluster with which each part works; asks no broker.
+
+    Example: sepsis-monitor topics acls --role worker --principal User:sepsis-worker |
+    xargs -L 1 kafka-acls.sh --bootstrap-server kafka-1:9092 --command-config admin.properties
+    """
+    settings = invocation.settings()
+    found = [one for one in grants(Topics(settings.topics.prefix), settings.worker.group) if role in {None, one.role}]
+    if principal is not None:
+        if role is None:
+            msg = "--principal needs --role"
+            raise click.UsageError(msg)
+        click.echo("\n".join(kafka_acls_options(one, principal) for one in found))
+    elif as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        rows = [(one.role, one.resource, one.name, one.pattern, ", ".join(one.operations)) for one in found]
+        print_table(("ROLE", "RESOURCE", "NAME", "PATTERN", "OPERATIONS"), rows)
 
 
 def _show(states: Sequence[TopicState], *, as_json: bool) -> None:

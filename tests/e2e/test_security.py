@@ -1,0 +1,223 @@
+"""The whole pipeline on a secured cluster: each part is who it says, may do what is documented, and nothing more."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from kafka.errors import KafkaError
+
+from agents.topics import Topics
+from monitor import clients
+from monitor.access import ROLES, grants
+from monitor.brokers.probe import free_port
+from monitor.cli import main
+from monitor.sections import KafkaSettings
+from monitor.settings import load_settings
+from tests.e2e.test_pipeline import to_frame
+from tests.e2e.ward import Ward, real_stays
+from tests.monitor.guarded import PASSWORD, PLAIN_USER, GuardedBroker, guarded_broker
+
+_TOPICS = Topics("icu.")
+_GROUP = "icu-workers"
+_STRANGER = "stranger"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:
+    found = guarded_broker(tmp_path_factory.mktemp("guarded"))
+    found.start()
+    try:
+        found.add_users([*ROLES, _STRANGER])
+        for role in ROLES:
+            found.grant(f"User:{role}", [one for one in grants(_TOPICS, _GROUP) if one.role == role])
+        yield found
+    finally:
+        found.stop()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the service, as a user of the cluster."""
+
+    broker: GuardedBroker
+    user: str
+    mechanism: str = "SCRAM-SHA-512"
+    password: str = PASSWORD
+
+    @property
+    def kafka(self) -> dict[str, str]:
+        """Settings of its connection."""
+        return {
+            "bootstrap_servers": f"127.0.0.1:{self.broker.sasl_port}",
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": self.mechanism,
+            "sasl_plain_username": self.user,
+            "sasl_plain_password": self.password,
+            "ssl_cafile": str(self.broker.authority),
+        }
+
+    @property
+    def settings(self) -> KafkaSettings:
+        """The same, as settings."""
+        return load_settings(None, {f"kafka.{key}": value for key, value in self.kafka.items()}).kafka
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same, as the environment of a command."""
+        return {
+            **{f"SEPSIS_MONITOR_KAFKA__{key.upper()}": value for key, value in self.kafka.items()},
+            "SEPSIS_MONITOR_TOPICS__PREFIX": _TOPICS.prefix,
+            "SEPSIS_MONITOR_WORKER__GROUP": _GROUP,
+        }
+
+    def say(self, *words: str) -> Result:
+        """Run a command."""
+        return CliRunner().invoke(main, list(words), env=self.environment)
+
+
+def may_write(part: Part, topic: str) -> bool:
+    sender = clients.producer(part.settings, part.kafka["bootstrap_servers"])
+    try:
+        sender.send(topic, key=b"p", value=b"{}").get(timeout=20)
+    except KafkaError as error:
+        if "AuthorizationFailed" not in repr(error):  # of the topic's, or the cluster's where a user may write nowhere
+            raise
+        return False
+    finally:
+        sender.close(timeout=5)
+    return True
+
+
+def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: GuardedBroker, tmp_path: Path) -> None:
+    admin, worker, gateway = Part(broker, "admin"), Part(broker, "worker"), Part(broker, "gateway", "SCRAM-SHA-256")
+    created = admin.say("topics", "create", "--json")
+    assert created.exit_code == 0, created.output
+    assert {topic["state"] for topic in json.loads(created.stdout)} == {"created"}
+    settings = load_settings(None, {"topics.prefix": _TOPICS.prefix, "worker.group": _GROUP})
+    more = {"SEPSIS_MONITOR_WORKER__DATA_DIR": str(tmp_path / "data")}
+    ward = Ward(settings, broker.bootstrap_servers, tmp_path, {**worker.environment, **more})
+    try:
+        ward.start()
+        ward.wait_ready()
+        file = tmp_path / "stays.parquet"
+        to_frame(real_stays(6, seed=5)).write_parquet(file)
+        sent = gateway.say("replay", str(file))
+        assert sent.exit_code == 0, sent.output
+        command(Part(broker, "staff"), "p1")
+        ward.drain()
+        followed = Part(broker, "subscriber").say("alerts", "--json")
+        erased = Part(broker, "eraser").say("forget", "p1", "--yes")
+        assert ward.terminate() == 0
+    finally:
+        for process in ward.workers.values():
+            process.kill()
+            process.wait()
+    assert erased.exit_code == 0, erased.output
+    assert followed.exit_code == 0, followed.output
+    alerts = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert len(alerts) == len([event for event in ward.values(_TOPICS.alert_events) if not event["test"]])
+    assert ("rejected", "unknown_alert") in {(alert["transition"], alert["reason"]) for alert in alerts}
+    assert len(ward.records(_TOPICS.scores)) > 6
+    assert PASSWORD not in ward.log()
+    assert "uthoriz" not in ward.log()
+
+
+def command(part: Part, patient: str) -> None:
+    said = {
+        "command_id": "board-1",
+        "patient_id": patient,
+        "alert_id": "9f645011-4f13-5e22-aa40-c0bac1f33490",
+        "type": "acknowledge",
+        "time": datetime.now(UTC).isoformat(),
+    }
+    sender = clients.producer(part.settings, part.kafka["bootstrap_servers"])
+    sender.send(_TOPICS.alert_commands, key=patient.encode(), value=json.dumps(said).encode()).get(timeout=20)
+    sender.close()
+
+
+def test_each_part_may_write_where_it_must_and_nowhere_else(broker: GuardedBroker) -> None:
+    Part(broker, "admin").say("topics", "create")
+    wanted = {
+        (one.role, one.name) for one in grants(_TOPICS, _GROUP) if one.resource == "topic" and "Write" in one.operations
+    }
+    for role in ("gateway", "subscriber", "staff", "admin"):
+        for topic in (_TOPICS.observations, _TOPICS.alert_events, _TOPICS.alert_commands):
+            assert may_write(Part(broker, role), topic) == ((role, topic) in wanted), (role, topic)
+
+
+def test_who_has_no_rights_is_told_so_in_one_line(broker: GuardedBroker, tmp_path: Path) -> None:
+    stranger = Part(broker, _STRANGER)
+    file = tmp_path / "stays.parquet"
+    to_frame(real_stays(1, seed=5)).write_parquet(file)
+    for words in (("topics", "create"), ("replay", str(file)), ("alerts",), ("forget", "p1", "--yes")):
+        said = stranger.say(*words)
+        assert (said.exit_code, said.stderr.count("\n")) == (1, 1), (words, said.output)
+    done = serve(stranger, tmp_path)
+    assert (done.returncode, PASSWORD in done.stderr) == (1, False), done.stderr
+
+
+def test_a_wrong_password_is_told_in_one_line(broker: GuardedBroker, tmp_path: Path) -> None:
+    done = serve(replace(Part(broker, "worker"), password=PASSWORD[::-1]), tmp_path)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("sepsis-monitor: ")]
+    assert "kafka.sasl_plain_password" in line
+    assert PASSWORD[::-1] not in done.stderr
+
+
+def serve(part: Part, folder: Path) -> subprocess.CompletedProcess[str]:
+    more = {"SEPSIS_MONITOR_HTTP__PORT": str(free_port()), "SEPSIS_MONITOR_WORKER__DATA_DIR": str(folder / "data")}
+    environment = {**os.environ, **part.environment, **more}
+    return subprocess.run(
+        [sys.executable, "-m", "monitor", "serve"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("connect", [clients.admin, clients.producer, clients.consumer])
+def test_every_client_knows_every_way_to_log_in(broker: GuardedBroker, connect: Any) -> None:
+    for user, mechanism in ((PLAIN_USER, "PLAIN"), ("gateway", "SCRAM-SHA-256"), ("gateway", "SCRAM-SHA-512")):
+        part = Part(broker, user, mechanism)
+        connect(part.settings, part.kafka["bootstrap_servers"]).close()
+    certificate, key = broker.certify("client")
+    kafka = KafkaSettings(
+        security_protocol="SSL", ssl_cafile=broker.authority, ssl_certfile=certificate, ssl_keyfile=key
+    )
+    connect(kafka, f"127.0.0.1:{broker.tls_port}").close()
+
+
+def test_a_worker_is_known_by_its_certificate_too(broker: GuardedBroker, tmp_path: Path) -> None:
+    certificate, key = broker.certify("worker")
+    broker.grant("User:CN=worker", [one for one in grants(_TOPICS, _GROUP) if one.role == "worker"])
+    Part(broker, "admin").say("topics", "create")
+    said = {
+        "BOOTSTRAP_SERVERS": f"127.0.0.1:{broker.tls_port}",
+        "SECURITY_PROTOCOL": "SSL",
+        "SSL_CAFILE": str(broker.authority),
+        "SSL_CERTFILE": str(certificate),
+        "SSL_KEYFILE": str(key),
+    }
+    environment = {f"SEPSIS_MONITOR_KAFKA__{name}": value for name, value in said.items()}
+    environment |= {"SEPSIS_MONITOR_TOPICS__PREFIX": _TOPICS.prefix, "SEPSIS_MONITOR_WORKER__GROUP": _GROUP}
+    environment |= {"SEPSIS_MONITOR_WORKER__DATA_DIR": str(tmp_path / "data")}
+    ward = Ward(load_settings(), broker.bootstrap_servers, tmp_path, environment)
+    ward.start("worker-2")
+    try:
+        ward.wait_ready("worker-2")
+        assert ward.terminate("worker-2") == 0
+    finally:
+        ward.workers["worker-2"].kill()
+        ward.workers["worker-2"].wait()
