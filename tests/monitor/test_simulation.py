@@ -25,7 +25,7 @@ from tests.agents.logs import (
     numbered,
     observation,
     settings_record,
-    wards,
+    told_wards,
     work_off,
 )
 from tests.models.stays import made_up_cohort
@@ -54,7 +54,7 @@ def without_reasons(event: AlertEvent) -> AlertEvent:
 
 
 @settings(max_examples=15, deadline=None)
-@given(log=wards(), at_once=st.integers(1, 40))
+@given(log=told_wards(), at_once=st.integers(1, 40))
 def test_the_policy_in_force_gives_the_workers_alerts(log: Log, at_once: int) -> None:
     expected = [without_reasons(alert) for _, alert in work_off(log, core=new_core(EVENTFUL)).alerts]
     found = [without_reasons(alert) for alert in over(log, EVENTFUL, as_named=True, at_once=at_once).events]
