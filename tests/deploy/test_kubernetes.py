@@ -74,7 +74,8 @@ def test_every_manifest_is_a_resource_but_the_notifier() -> None:
 
 
 def test_the_configuration_loads() -> None:
-    settings = accepted({"SEPSIS_MONITOR_KAFKA__SASL_PLAIN_PASSWORD": "x"}, _FOLDER / "sepsis-monitor.toml")
+    credentials = {f"SEPSIS_MONITOR_KAFKA__SASL_PLAIN_{name}": "x" for name in ("USERNAME", "PASSWORD")}
+    settings = accepted(credentials, _FOLDER / "sepsis-monitor.toml")
     assert settings.http.port == 9464
     assert settings.topics.replication_factor == 3
     replicas = [document["spec"]["replicas"] for document in _ALL if document["kind"] == "StatefulSet"]
@@ -103,7 +104,7 @@ def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
 
 def test_a_worker_has_its_pods_name_and_is_asked_how_it_is() -> None:
     (container,) = _PODS["sepsis-monitor-worker"]["spec"]["containers"]
-    named = {variable["name"]: variable["valueFrom"] for variable in container["env"]}
+    named = {variable["name"]: variable.get("valueFrom") for variable in container["env"]}
     assert named["SEPSIS_MONITOR_WORKER__INSTANCE"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
