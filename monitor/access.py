@@ -13,7 +13,7 @@ from agents.topics import Topics
 
 __all__ = ["ROLES", "Grant", "grants", "kafka_acls_options", "table"]
 
-ROLES = ("admin", "worker", "gateway", "subscriber", "staff", "eraser")
+ROLES = ("admin", "worker", "gateway", "subscriber", "board", "staff", "eraser")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         Grant("gateway", "group", group, "literal", ("Describe",)),
         *(_topic("subscriber", name, "Read") for name in (topics.scores, topics.alert_events, topics.alert_state)),
         Grant("subscriber", "group", f"{group}-subscriber-", "prefixed", ("Read",)),
+        *(
+            _topic("board", name, "Read")
+            for name in (topics.admissions, topics.scores, topics.alert_events, topics.alert_state)
+        ),
         _topic("staff", topics.alert_commands, "Write"),
         *(_topic("eraser", name, *gateway.get(name, ("Describe",)), "DescribeConfigs") for name in public),
         Grant("eraser", "group", group, "literal", ("Describe",)),

@@ -116,6 +116,7 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
         command(Part(broker, "staff"), "p1")
         ward.drain()
         followed = Part(broker, "subscriber").say("alerts", "--json")
+        handed = Part(broker, "board").say("handover", "--json")
         erased = Part(broker, "eraser").say("forget", "p1", "--yes")
         assert ward.terminate() == 0
     finally:
@@ -124,6 +125,8 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
             process.wait()
     assert erased.exit_code == 0, erased.output
     assert followed.exit_code == 0, followed.output
+    assert handed.exit_code == 0, handed.output
+    assert json.loads(handed.stdout)["last_shift"]["patient_days"] > 0
     alerts = [json.loads(line) for line in followed.stdout.splitlines()]
     assert len(alerts) == len([event for event in ward.values(_TOPICS.alert_events) if not event["test"]])
     assert ("rejected", "unknown_alert") in {(alert["transition"], alert["reason"]) for alert in alerts}
