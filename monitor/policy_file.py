@@ -14,11 +14,11 @@ __all__ = ["policy_toml"]
 def policy_toml(policy: Policy, chosen_by: str) -> str:
     """Return the file's text: every key with its value, `chosen_by` with the figures, the critical limits last."""
     said = msgspec.structs.asdict(policy)
-    lines = ["# When a sepsis alert is raised and resolved; each key is explained in docs/policies.md."]
+    lines = ["# When a sepsis alert is raised and resolved; docs/policies.md says how to choose and try one."]
     for name, value in said.items():
         if name not in {"digest", "critical"} and value is not None:
             lines.append(f"{name} = {_scalar(value)}")
-    lines += [f"chosen_by = {json.dumps(chosen_by)}", "", "[critical]"]
+    lines += [f"chosen_by = {_scalar(chosen_by)}", "", "[critical]"]
     for sign, bounds in policy.critical.items():
         ends = [
             f"{end} = {_scalar(value)}" for end, value in msgspec.structs.asdict(bounds).items() if value is not None
@@ -28,5 +28,5 @@ def policy_toml(policy: Policy, chosen_by: str) -> str:
 
 
 def _scalar(value: object) -> str:
-    """Return a text, number or truth value; JSON and TOML write these alike but for exponents, which both know."""
-    return json.dumps(value)
+    """Return a text, number or truth value; JSON and TOML write these alike, but TOML knows no pairs of surrogates."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

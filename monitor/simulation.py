@@ -27,7 +27,7 @@ from models.stay_model import StayModel
 from monitor.alert_course import alert_course
 from monitor.tuning import false_a_day
 
-__all__ = ["Episode", "LogSide", "Side", "differences", "simulate_cohort"]
+__all__ = ["Episode", "LogSide", "Side", "differences", "simulate_cohort", "stays_alerted_only"]
 
 _HOURS_A_DAY = 24
 _LABELLED = ("septic_alerted", "other_ever_alerted", "ppv_episode", "ppv_stay", "lead_hours_median")
@@ -68,6 +68,12 @@ class Side:
 def differences(before: Sequence[Episode], after: Sequence[Episode]) -> dict[str, list[Episode]]:
     """Return the alerts of each side during which the other side had none open in that stay."""
     return {"only_before": _without(before, after), "only_after": _without(after, before)}
+
+
+def stays_alerted_only(before: Sequence[Episode], after: Sequence[Episode]) -> dict[str, list[str]]:
+    """Return the stays that one side alerted at some time and the other never, sorted."""
+    one, other = ({each.stay for each in side} for side in (before, after))
+    return {"stays_only_before": sorted(one - other), "stays_only_after": sorted(other - one)}
 
 
 def _without(some: Sequence[Episode], others: Sequence[Episode]) -> list[Episode]:

@@ -83,7 +83,7 @@ class Trial:
         return msgspec.structs.replace(
             self.base,
             raise_threshold=threshold,
-            resolve_threshold=round(threshold * rule.resolve_share, _DIGITS),
+            resolve_threshold=max(round(threshold * rule.resolve_share, _DIGITS), 10**-_DIGITS),  # 0 ends no alert
             raise_minutes=rule.raise_minutes,
             escalate_threshold=None if escalate is None else max(escalate, threshold),
         )
@@ -177,12 +177,12 @@ def tune(
     for rule in rules:
         say(f"resolving at {rule.resolve_share:g} of the threshold, raising after {rule.raise_minutes:g} minutes")
         point = trial.within(rule, budget)
-        if point is not None:
+        if point is not None and point.sensitivity > 0:  # a policy that alerts nobody is none
             best[rule] = point
     if not best:
         msg = (
-            f"no threshold costs as little as {budget:g} false alert episodes a patient-day on these stays; "
-            "give a greater --budget, or more stays"
+            f"no threshold that finds a septic stay costs as little as {budget:g} false alert episodes a patient-day "
+            "on these stays; give a greater --budget, or more stays"
         )
         raise NothingFitsError(msg)
     rule = max(best, key=lambda each: best[each].gain)  # of equals the first: the simplest

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from models.onset import HOURS_AFTER, HOURS_BEFORE
 from monitor.tuning import Tuned
 
 __all__ = ["draw_tuning"]
@@ -30,8 +31,9 @@ def draw_tuning(found: Tuned, budget: float, file: Path) -> None:
     left.set_ylim(0, 1.03)
     left.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     _lines(right, found, {"median lead": ([each.lead_hours_median for each in curve], "#0b5394")})
-    right.set_ylim(0, 12.5)  # leads are counted from 12 hours before the onset on
-    right.set_ylabel("hours before the onset")
+    right.set_ylim(-HOURS_AFTER - 0.5, HOURS_BEFORE + 0.5)  # between these leads are counted
+    right.axhline(0, color="#777777", linewidth=0.8)
+    right.set_ylabel("median lead, hours before the onset")
     for axes in (left, right):
         axes.axvline(budget, color="#777777", linestyle=":", linewidth=1.2)
         axes.set_xlabel("false alert episodes a patient-day")

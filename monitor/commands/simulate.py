@@ -6,17 +6,21 @@ import json
 import math
 import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from kafka.errors import KafkaError
+from numpy.typing import NDArray
 
 from agents.decoding import Limits
 from agents.policy import Policy, PolicyError
 from agents.topics import Topics
-from models.artifact import ArtifactError, load_model
-from models.cohort import CohortError, read_cohort
+from models.artifact import ArtifactError, load_model, model_folder
+from models.cohort import Cohort, CohortError, read_cohort
+from models.provenance import provenance
 from models.stay_model import StayModel
 from monitor import clients
 from monitor.alert_course import policy_for
@@ -27,7 +31,7 @@ from monitor.evaluation import plain
 from monitor.follow import Follower, assign
 from monitor.invocation import Invocation, pass_invocation
 from monitor.settings import Settings
-from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort
+from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort, stays_alerted_only
 from monitor.tables import print_table
 
 __all__ = ["command"]
@@ -69,7 +73,8 @@ def command(
     DATA is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019, or a folder of .psv files; with labels
     the report also says what is found. Without DATA the log that the cluster has recorded is read from its beginning:
     before is then what the log itself names as in force at each place, after is the policy tried from the beginning.
-    Nothing is written. An alert counts as only before, or only after, when the other side had none open meanwhile.
+    Nothing is written. An alert counts as only before, or only after, when the other side had none open meanwhile; a
+    stay, when the other side never alerted in it. False, with labels, is as in `tune`.
 
     Example: sepsis-monitor simulate stays.parquet --policy icu.toml
     """
@@ -82,30 +87,45 @@ def command(
         tried = load_model(model) if model else now
         in_force: _Choice = (now, policy_for(now, settings.policy.file))
         candidate: _Choice = (tried, policy_for(tried, policy or settings.policy.file))
-        before, after = (
-            _over_log(settings, in_force, candidate) if data is None else _over_file(data, stays, in_force, candidate)
-        )
+        if data is None:
+            before, after = _over_log(settings, in_force, candidate)
+        else:
+            whole = read_cohort(data)
+            chosen = chosen_stays(whole, stays)
+            if whole.labels is not None:
+                _warn_of_seen_stays(whole, chosen, dict.fromkeys((settings.model.name, model or settings.model.name)))
+            before, after = _over_file(whole.select(chosen), in_force, candidate)
     found = differences(before.episodes, after.episodes)
+    alerted = stays_alerted_only(before.episodes, after.episodes)
     if as_json:
         report = {
             "source": "log" if data is None else data.name,
             "before": _named(in_force, as_named=data is None) | before.as_json(),
             "after": _named(candidate, as_named=False) | after.as_json(),
             **{name: [_alert(each) for each in some] for name, some in found.items()},
+            **alerted,
         }
         click.echo(json.dumps(plain(report), allow_nan=False))
         return
     _print(before, after, in_force, candidate, from_log=data is None)
     only = {name: len(some) for name, some in found.items()}
     click.echo(f"\nAlerts only before: {only['only_before']}; only after: {only['only_after']}.")
+    only = {name: len(some) for name, some in alerted.items()}
+    click.echo(f"Stays alerted only before: {only['stays_only_before']}; only after: {only['stays_only_after']}.")
 
 
-def _over_file(data: Path, stays: Path | None, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:
-    whole = read_cohort(data)
-    cohort = whole.select(chosen_stays(whole, stays))
+def _over_file(cohort: Cohort, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:
     with spinner() as say:
         say("simulating")
         return simulate_cohort(*in_force, cohort), simulate_cohort(*candidate, cohort)
+
+
+def _warn_of_seen_stays(whole: Cohort, chosen: NDArray[np.bool_], models: Iterable[str]) -> None:
+    """Say, for each model, that it has learned from chosen stays (S, mask) of a file, where it has or may have."""
+    for name in models:
+        known = provenance(load_model(name).manifest, model_folder(name), whole, chosen)
+        if known.warning:
+            click.echo(f"sepsis-monitor: {name}: {known.warning}", err=True)
 
 
 def _over_log(settings: Settings, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:

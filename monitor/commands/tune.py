@@ -72,8 +72,10 @@ def command(
     """Find raise and resolve thresholds and a minimum duration for a number of false alert episodes a patient-day.
 
     DATA is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019 with SepsisLabel, or a folder of .psv
-    files. Half of the stays, by their ids, choose; the figures of the chosen policy are of the other half. What the
-    policy says beside that is taken over from the one in force.
+    files. An episode is false when it is raised in a stay without sepsis, or is open at no hour from 12 before to 3
+    after a septic stay's onset; what comes after those 3 hours is not counted. Half of the stays, by their ids, choose;
+    the figures of the chosen policy are of the other half. What the policy says beside that is taken over from the one
+    in force.
 
     Example: sepsis-monitor tune stays.parquet --budget 0.5 --out icu.toml --picture icu.png
     """

@@ -73,6 +73,20 @@ def test_a_budget_that_nothing_keeps_is_said() -> None:
         tune(Trial(TRIALS[0].cohort, same, BASE), 1e-9, floor_share=0.9, rules=[RULE])
 
 
+def test_a_policy_that_alerts_nobody_is_not_chosen() -> None:
+    cohort = TRIALS[0].cohort
+    septic = np.repeat(cohort.septic, cohort.lengths)
+    never = replace(TRIALS[0].scored, risk=np.where(septic, 0.001, TRIALS[0].scored.risk))
+    with pytest.raises(NothingFitsError, match="finds a septic stay"):
+        tune(Trial(cohort, never, BASE), 0.01, floor_share=0.9)
+
+
+def test_the_least_threshold_gives_a_policy_that_can_be_read(tmp_path: Path) -> None:
+    policy = TRIALS[0].policy(Rule(0.5, 0.0), 1e-6)
+    (tmp_path / "policy.toml").write_text(policy_toml(policy, ""))
+    assert load_policy(tmp_path / "policy.toml").resolve_threshold == 1e-6
+
+
 def test_who_chooses_does_not_depend_on_the_order_of_the_stays() -> None:
     cohort = made_up_cohort(5)
     some = np.arange(cohort.n_stays) % 2 == 0
@@ -83,6 +97,6 @@ def test_who_chooses_does_not_depend_on_the_order_of_the_stays() -> None:
 @pytest.mark.parametrize("policy", [load_policy(), BASE, msgspec.structs.replace(BASE, escalate_threshold=None)])
 def test_a_written_policy_is_read_back(policy: Policy, tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
-    file.write_text(policy_toml(policy, 'chosen "so"\nand so'))
+    file.write_text(policy_toml(policy, 'chosen "so"\nand so \x7f, on \U0001f3e5.parquet'), encoding="utf-8")
     read = load_policy(file)
     assert msgspec.structs.replace(read, digest=policy.digest) == policy

@@ -6,6 +6,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
+import polars as pl
 from click.testing import CliRunner
 
 from monitor.cli import main
@@ -24,13 +25,26 @@ def test_a_stricter_policy_beside_the_one_in_force(tmp_path: Path) -> None:
     assert before["alerts"] > after["alerts"] > 0
     assert before["septic_alerted"] > after["septic_alerted"]
     assert len(found["only_before"]) > 0
-    assert found["only_after"] == []  # at a higher threshold there is no alert without one at the lower
+    assert len(found["stays_only_before"]) == before["stays_alerted"] - after["stays_alerted"] > 0
+    assert (
+        found["stays_only_after"] == found["only_after"] == []
+    )  # at a higher threshold there is no alert without one at the lower
 
 
 def test_the_policy_in_force_beside_itself_changes_nothing() -> None:
     result = CliRunner().invoke(main, ["simulate", str(DEMO)])
     assert result.exit_code == 0, result.output
     assert "Alerts only before: 0; only after: 0." in result.stdout
+    assert "Stays alerted only before: 0; only after: 0." in result.stdout
+    assert not result.stderr  # the model has not seen these stays
+
+
+def test_stays_that_the_model_may_have_learned_from_are_told(tmp_path: Path) -> None:
+    table = pl.read_parquet(DEMO).with_columns(pl.concat_str(pl.lit("other-"), "patient_id").alias("patient_id"))
+    table.write_parquet(tmp_path / "stays.parquet")
+    result = CliRunner().invoke(main, ["simulate", str(tmp_path / "stays.parquet")])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("cannot be told") == 1  # one model, one warning
 
 
 def test_stays_without_data_are_wrong_usage(tmp_path: Path) -> None:
