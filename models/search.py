@@ -1,6 +1,6 @@
 """The search for the network's settings: an Optuna study with a fixed teacher and tutor, and the table it leaves.
 
-    python -m models.search DATA --trials N --out docs/model-study.csv
+    python -m models.search DATA --trials N --cache FOLDER --out docs/model-study.csv
 
 DATA is the challenge's table (see `cohort.read_cohort`). Stays outside the test part (see `split`) are cut in three,
 stratified by hospital and sepsis: two thirds are learned from, the third judges, and no trial sees the test part. Each

@@ -62,6 +62,8 @@ _LIMITS = """\
 - Long records of this data set are septic records, an artefact of how it was cut. A rule that knows the hour alone has
   the utility shown under "Beside baselines"; so the time-adjusted AUROC and the first 48 hours are what to compare.
 - Records end within hours of the onset; what the risk does afterwards, or under treatment, was never seen.
+- The stays judged here chose nothing, but were looked at once or more for each version of the model: with every look,
+  chance has more room. `docs/model-development.md` counts them.
 - Subgroups are small, and their intervals wide. Ethnicity, diagnoses and treatment are not in the data: whether the
   model serves all groups alike along those lines cannot be told.
 - A retrospective evaluation: nobody was alerted, so that no benefit to patients has been shown."""
@@ -96,7 +98,7 @@ def _model(found: dict[str, Any], manifest: Manifest) -> str:
     rule = manifest.assessable
     return (
         f"One LSTM with {manifest.layout.hidden} units, fed hour by hour with {len(manifest.layout.features)} causal "
-        "features of a stay so far; its whole memory is a record of less than two kilobytes. The risk is calibrated "
+        "features of a stay so far; its whole memory of a stay takes less than two kilobytes. The risk is calibrated "
         f"on stays apart. It counts as assessable with {rule.vital_signs} vital signs of the last {rule.within_hours} "
         "hours that are not unlike the training data. Flags of the official utility are set from a risk of "
         f"{manifest.thresholds.utility} on{_of_both(found, found['utility_threshold'])}."
