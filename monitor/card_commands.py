@@ -48,8 +48,8 @@ def _training(manifest: Manifest) -> tuple[list[str], str]:
     if "CONFIG" in options:
         notes = "CONFIG is a TOML file of the configuration in `manifest.json`. "
     made = (
-        "The code of the time gave them; another state of the features, or other libraries, may give other digests. The "
-        f"weights have sha256 `{manifest.weights_sha256}`"
+        "The code of the time gave them; another state of the features, or other libraries, may give other digests. "
+        f"The weights have sha256 `{manifest.weights_sha256}`"
     )
     if not _refitted(manifest):
         return [f"sepsis-monitor train DATA --out MODEL{named}"], f"{notes}{made}. "
