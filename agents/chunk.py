@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "patients_in", "up_to"]
+__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "of_patients"]
 
 LARGEST_CHUNK = 4_000  # records: what belongs to a patient is done once a chunk
 MOST_PATIENTS = 1_000  # at a time: the states of those in work are held several times over
@@ -38,18 +38,12 @@ class Chunk:
         self.records, self.size, self.done = (), 0, True
 
 
-def up_to(records: Sequence[Any], patients: int) -> Sequence[Any]:
-    """Return the records from the first on that are of so many patients."""
-    if len(records) <= patients:
-        return records
+def of_patients(records: Sequence[Any], most: int) -> tuple[Sequence[Any], int]:
+    """Return the records from the first on that are of at most so many patients, and of how many they are."""
     seen: set[bytes | None] = set()
     for at, record in enumerate(records):
-        seen.add(record.key)
-        if len(seen) > patients:
-            return records[:at]
-    return records
-
-
-def patients_in(records: Sequence[Any]) -> int:
-    """Return how many patients the records are of."""
-    return len({record.key for record in records})
+        if record.key not in seen:
+            if len(seen) == most:
+                return records[:at], most
+            seen.add(record.key)
+    return records, len(seen)

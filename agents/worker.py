@@ -27,7 +27,7 @@ from faust.types.tuples import TP
 
 from agents import publishing, record
 from agents.appending import Decode, checked, decode_admission, decode_command
-from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, patients_in, up_to
+from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, of_patients
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
@@ -227,8 +227,8 @@ class Worker:
         message, chunk = event.message, event.value
         done = 0
         while done < len(chunk.records):
-            records = up_to(chunk.records[done : done + self._slice], MOST_PATIENTS)
-            async with self._room.holding(patients_in(records)):
+            records, patients = of_patients(chunk.records[done : done + self._slice], MOST_PATIENTS)
+            async with self._room.holding(patients):
                 seconds = await self._work_off_slice(message, chunk, records)
             done += len(records)
             chunk.progress = done

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from agents.messages import Doubt
 from monitor.alert_lines import leading_signs, percent
 from monitor.shift import Shift
 from monitor.ward_now import Patient, WardNow, when
@@ -81,15 +82,19 @@ def _alert(what: Callable[..., str], kind: str = "sepsis_risk") -> _Cell:
     return lambda patient, now: what(patient.alerts[kind], now)
 
 
-def _doubt(patient: Patient) -> str:
+def _doubt_of(patient: Patient) -> Doubt | None:
+    """Return why the risk means nothing: by the latest score, or by the alert where there is none."""
     alert = patient.alerts.get("cannot_assess")
-    doubt = (patient.score.doubt if patient.score else None) or (alert.doubt if alert else None)
+    return (patient.score.doubt if patient.score else None) or (alert.doubt if alert else None)
+
+
+def _doubt(patient: Patient) -> str:
+    doubt = _doubt_of(patient)
     return "" if doubt is None else _SIGNS.get(doubt.reason, doubt.reason)
 
 
 def _measure(patient: Patient) -> str:
-    alert = patient.alerts.get("cannot_assess")
-    doubt = (patient.score.doubt if patient.score else None) or (alert.doubt if alert else None)
+    doubt = _doubt_of(patient)
     return "" if doubt is None or doubt.vital_sign is None else doubt.vital_sign.replace("_", " ")
 
 

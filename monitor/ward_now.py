@@ -132,7 +132,10 @@ class WardNow:
 
     def silent(self) -> list[Patient]:
         """Return those of whom nothing comes any more, the longest silence first."""
-        return self._with("monitoring_lost")
+        return self._sorted(
+            (p for p in self.present() if "monitoring_lost" in p.alerts),
+            lambda patient: patient.alerts["monitoring_lost"].since or "",
+        )
 
     def unassessable(self) -> list[Patient]:
         """Return those whose risk means nothing as things stand, the longest first."""
@@ -147,9 +150,6 @@ class WardNow:
             (p for p in self.present() if p.score is not None and p.score.held_until is not None),
             lambda patient: patient.patient_id,
         )
-
-    def _with(self, kind: str) -> list[Patient]:
-        return self._sorted((p for p in self.present() if kind in p.alerts), lambda p: p.alerts[kind].since or "")
 
     @staticmethod
     def _sorted(patients: Iterable[Patient], by: Callable[[Patient], object]) -> list[Patient]:

@@ -10,17 +10,14 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from agents.policy import PolicyError, load_policy
-from agents.topics import Topics
 from monitor import clients
 from monitor.brokers import open_broker
-from monitor.errors import Failure, failing_on
+from monitor.errors import Failure
 from monitor.follow import TopicReader
 from monitor.handover import sections
 from monitor.invocation import Invocation, pass_invocation
 from monitor.signals import stop_requested
-from monitor.ward_now import WardNow
-from monitor.ward_topics import WardReader
+from monitor.ward_options import ward_options, ward_to_read
 from monitor.ward_view import board
 
 __all__ = ["command"]
@@ -31,14 +28,7 @@ _LINES = 60  # where the output is no terminal
 
 
 @click.command(name="board")
-@click.option("--unit", metavar="UNIT", help="Only this unit; else all.")
-@click.option(
-    "--near",
-    type=click.FloatRange(0.01, 1.0),
-    default=0.5,
-    show_default=True,
-    help="From which share of the raise threshold on a patient is near an alert.",
-)
+@ward_options
 @click.option("--once", is_flag=True, help="Print the board once; so it does where the output is no terminal.")
 @pass_invocation
 def command(invocation: Invocation, *, unit: str | None, near: float, once: bool) -> None:
@@ -50,10 +40,8 @@ def command(invocation: Invocation, *, unit: str | None, near: float, once: bool
     Example: sepsis-monitor board --unit MICU
     """
     settings = invocation.settings()
-    with failing_on(PolicyError):
-        policy = load_policy(settings.policy.file)
-    ward, lock = WardNow(near * policy.raise_threshold, unit), threading.Lock()
-    reader = WardReader(ward, Topics(settings.topics.prefix))
+    policy, ward, reader = ward_to_read(settings, unit, near)
+    lock = threading.Lock()
 
     def take(record: Any) -> None:
         with lock:

@@ -15,16 +15,17 @@ from kafka.errors import KafkaError
 from rich.console import Console
 
 from agents.messages import AlertEvent
-from agents.policy import Policy, PolicyError, load_policy
+from agents.policy import Policy
 from agents.topics import Topics
 from monitor import clients
 from monitor.brokers import open_broker
-from monitor.errors import Failure, failing_on
+from monitor.errors import Failure
 from monitor.follow import Follower, assign, partitions_of
 from monitor.handover import Section, as_html, as_json, sections, shift_lines
 from monitor.invocation import Invocation, pass_invocation
 from monitor.shift import Shift, shift_of
 from monitor.ward_now import WardNow
+from monitor.ward_options import ward_options, ward_to_read
 from monitor.ward_topics import WardReader
 from monitor.ward_view import drawn
 
@@ -43,16 +44,9 @@ def _moment(_context: click.Context, _option: click.Parameter, text: str | None)
 
 
 @click.command(name="handover")
-@click.option("--unit", metavar="UNIT", help="Only this unit; else all.")
+@ward_options
 @click.option("--hours", type=click.FloatRange(0.1, 168), default=12.0, show_default=True, help="Of the last shift.")
 @click.option("--at", callback=_moment, metavar="TIME", help="The shift's end, and from when times are told; else now.")
-@click.option(
-    "--near",
-    type=click.FloatRange(0.01, 1.0),
-    default=0.5,
-    show_default=True,
-    help="From which share of the raise threshold on a patient is near an alert.",
-)
 @click.option("--json", "as_values", is_flag=True, help="Print one JSON object.")
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to print or show.")
 @pass_invocation
@@ -74,12 +68,9 @@ def command(
     Example: sepsis-monitor handover --unit MICU --html handover.html
     """
     settings = invocation.settings()
-    with failing_on(PolicyError):
-        policy = load_policy(settings.policy.file)
+    policy, ward, reader = ward_to_read(settings, unit, near)
     now = at or datetime.now(UTC)
     begin = now - timedelta(hours=hours)
-    ward = WardNow(near * policy.raise_threshold, unit)
-    reader = WardReader(ward, Topics(settings.topics.prefix))
     with open_broker(settings) as bootstrap:
         consumer = clients.consumer(settings.kafka, bootstrap)
         try:

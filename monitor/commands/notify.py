@@ -16,7 +16,7 @@ from monitor import clients, http
 from monitor.brokers import open_broker
 from monitor.errors import Failure
 from monitor.invocation import Invocation, pass_invocation
-from monitor.notify.outbox import Delivery, Outbox
+from monitor.notify.outbox import OUTBOX_FILE, Delivery, Outbox
 from monitor.notify.receivers import Receiver, load_receivers
 from monitor.notify.sending import post
 from monitor.notify.service import Notifier, sole_user
@@ -101,7 +101,7 @@ def _revive(folder: Path, receivers: tuple[Receiver, ...], name: str) -> None:
     if name not in {each.name for each in receivers}:
         msg = f"--again names {name}, which is no receiver of the file"
         raise Failure(msg)
-    outbox = Outbox(folder / "outbox.sqlite")
+    outbox = Outbox(folder / OUTBOX_FILE)
     try:
         count = outbox.revive(name, time.time())
     finally:

@@ -22,8 +22,9 @@ from agents.messages import AlertEvent
 from monitor.errors import Failure
 from monitor.notify.receivers import Receiver
 
-__all__ = ["Delivery", "Outbox", "Read", "Standing"]
+__all__ = ["OUTBOX_FILE", "Delivery", "Outbox", "Read", "Standing"]
 
+OUTBOX_FILE = "outbox.sqlite"  # in the folder of a notifier
 _VERSION = 1
 _BUSY_SECONDS = 30.0
 _KEPT_SECONDS = 7 * 86_400.0  # how long the ids of settled deliveries are remembered

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, Protocol
 import structlog
 import urllib3
 
-from monitor.notify.outbox import Delivery, Outbox
+from monitor.notify.outbox import OUTBOX_FILE, Delivery, Outbox
 from monitor.notify.receivers import Receiver
 from monitor.notify.signing import signed_headers
 from monitor.version import VERSION
@@ -113,7 +113,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         """Send until `close` is called; `error` says why it ended before."""
         try:
-            outbox = Outbox(self._folder / "outbox.sqlite")
+            outbox = Outbox(self._folder / OUTBOX_FILE)
             try:
                 while not self._halt.is_set():
                     self.step(outbox)

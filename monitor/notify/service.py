@@ -24,7 +24,7 @@ from monitor.catalogue import NOTIFY_CATALOGUE
 from monitor.errors import Failure
 from monitor.follow import POLL_MS, partitions_of
 from monitor.metrics import Instruments
-from monitor.notify.outbox import Outbox, Read
+from monitor.notify.outbox import OUTBOX_FILE, Outbox, Read
 from monitor.notify.receivers import Receiver
 from monitor.notify.sending import Post, Sender, post
 
@@ -111,7 +111,7 @@ class Notifier:
         """
         self.metrics = NotifyMetrics(receivers)
         self._receivers, self._consumer, self._topic, self._clock = receivers, consumer, topic, clock
-        self._outbox = Outbox(folder / "outbox.sqlite")
+        self._outbox = Outbox(folder / OUTBOX_FILE)
         self._decoder = msgspec.json.Decoder(AlertEvent)
         self._senders = [Sender(each, folder, clock, self.metrics.attempted, post) for each in receivers]
         self._heard = self._asked = time.monotonic()

@@ -1,0 +1,39 @@
+"""What the commands that show a ward have in common: whose ward, and from which risk on somebody is near an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from agents.policy import Policy, PolicyError, load_policy
+from agents.topics import Topics
+from monitor.errors import failing_on
+from monitor.settings import Settings
+from monitor.ward_now import WardNow
+from monitor.ward_topics import WardReader
+
+__all__ = ["ward_options", "ward_to_read"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def ward_options(command: _Command) -> _Command:
+    """Add --unit and --near to a command."""
+    near = click.option(
+        "--near",
+        type=click.FloatRange(0.01, 1.0),
+        default=0.5,
+        show_default=True,
+        help="From which share of the raise threshold on a patient is near an alert.",
+    )
+    return click.option("--unit", metavar="UNIT", help="Only this unit; else all.")(near(command))
+
+
+def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[Policy, WardNow, WardReader]:
+    """Return the policy in force, an empty ward of the unit, and what fills it from its topics; raises Failure."""
+    with failing_on(PolicyError):
+        policy = load_policy(settings.policy.file)
+    ward = WardNow(near * policy.raise_threshold, unit)
+    return policy, ward, WardReader(ward, Topics(settings.topics.prefix))
