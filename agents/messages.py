@@ -24,6 +24,7 @@ __all__ = [
     "SCORE_TYPE",
     "SETTINGS_TYPE",
     "STAY_TYPE",
+    "THRESHOLD_TYPE",
     "Admission",
     "AlertEvent",
     "Clock",
@@ -39,6 +40,7 @@ __all__ = [
     "RiskScore",
     "Settings",
     "SourcePosition",
+    "UnitThreshold",
 ]
 
 SCHEMA_VERSION = 1
@@ -53,6 +55,8 @@ COMMAND_TYPE = "org.sepsis-monitor.alerts.command.v1"
 OBEYED_TYPE = "org.sepsis-monitor.commands.appended.v1"  # a command, checked and appended to the patient's log
 CLOCK_TYPE = "org.sepsis-monitor.clock.v1"  # what the wall clock says of a patient, appended by the patient's worker
 SETTINGS_TYPE = "org.sepsis-monitor.settings.v1"  # from here on a partition's records are decided on by these
+
+THRESHOLD_TYPE = "org.sepsis-monitor.budgets.threshold.v1"  # from here on a unit's patients are alerted at another risk
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +155,25 @@ class Settings(msgspec.Struct, frozen=True, gc=False):
 
     policy: Policy
     model: Identity
+    time: str
+    schema_version: int = SCHEMA_VERSION
+
+
+class UnitThreshold(msgspec.Struct, frozen=True, gc=False):
+    """The raise threshold of a unit from here on, and the burden that moved it.
+
+    `unit` is empty for the patients of whom no unit is known. `counted_until` is the event time up to which `episodes`
+    (sepsis alerts that have ended, without a mark that says that they were right) and `patient_days` were counted: of
+    two records of a unit the one that counted further holds. `policy` is the one whose budget and limits it follows:
+    under another it means nothing.
+    """
+
+    unit: str
+    raise_threshold: float
+    counted_until: str
+    episodes: int
+    patient_days: float
+    policy: Identity
     time: str
     schema_version: int = SCHEMA_VERSION
 

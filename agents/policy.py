@@ -18,6 +18,7 @@ from models.vital_signs import NAMES
 __all__ = [
     "SHIPPED_POLICY",
     "Bounds",
+    "Budget",
     "Policy",
     "PolicyError",
     "chosen_for",
@@ -43,6 +44,22 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     low: float | None = None
     high: float | None = None
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The burden of false alerts that a unit bears, and within which limits its raise threshold may follow it.
+
+    The threshold never goes above `highest_threshold`, at which alerts still find the share of septic stays that was
+    promised when the policy was chosen, nor below `lowest_threshold`.
+    """
+
+    false_episodes_per_patient_day: Annotated[float, msgspec.Meta(gt=0.0, le=24.0)]
+    lowest_threshold: _Probability
+    highest_threshold: _Probability
+    window_hours: Annotated[float, msgspec.Meta(ge=1.0, le=720.0)] = 24.0  # of event time, over which it is measured
+    least_patient_days: Annotated[float, msgspec.Meta(gt=0.0, le=10_000.0)] = 10.0  # with fewer in it nothing moves
+    tolerance: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.2  # of the budget, within which nothing moves
+    step: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.1  # of the threshold, at most, a move
 
 
 # Beyond these a vital sign alone scores the most that NEWS2 gives for it (Royal College of Physicians, 2017): 3 points,
@@ -91,6 +108,7 @@ class Policy(msgspec.Struct, frozen=True):
     cannot_assess_minutes: float = 360.0
     cannot_assess_priority: Literal["low", "medium", "high"] = "low"
     critical: dict[str, Bounds] = msgspec.field(default_factory=lambda: dict(_CRITICAL))  # crossing one ends a snooze
+    budget: Budget | None = None  # without one the thresholds stay as they are
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +139,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cannot_assess_minutes: _Time | msgspec.UnsetType = msgspec.UNSET
     cannot_assess_priority: Literal["low", "medium", "high"] | msgspec.UnsetType = msgspec.UNSET
     critical: dict[str, Bounds] | msgspec.UnsetType = msgspec.UNSET
+    budget: Budget | msgspec.UnsetType = msgspec.UNSET
 
 
 def load_policy(source: str | Path | None = None) -> Policy:
@@ -157,6 +176,10 @@ def _problem(said: _File) -> str | None:
         return "resolve_threshold must not be above raise_threshold"
     if isinstance(said.escalate_threshold, float) and said.escalate_threshold < said.raise_threshold:
         return "escalate_threshold must not be below raise_threshold"
+    if isinstance(said.budget, Budget):
+        lowest, highest = said.budget.lowest_threshold, said.budget.highest_threshold
+        if not lowest <= said.raise_threshold <= highest:
+            return "budget.lowest_threshold and budget.highest_threshold must lie around raise_threshold"
     for name, bounds in ({} if isinstance(said.critical, msgspec.UnsetType) else said.critical).items():
         if name not in NAMES:
             return f"critical names {name}, which is no vital sign: they are {', '.join(NAMES)}"

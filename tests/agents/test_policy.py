@@ -52,6 +52,27 @@ def test_what_a_file_leaves_out_is_as_in_the_shipped_one(tmp_path: Path) -> None
     assert bare.escalate_threshold is None
 
 
+BUDGET = """
+[budget]
+false_episodes_per_patient_day = 0.5
+lowest_threshold = 0.06
+highest_threshold = 0.1
+"""
+
+
+def test_a_budget_holds_the_threshold_within_its_limits(tmp_path: Path) -> None:
+    budget = load_policy(written(tmp_path, GOOD + BUDGET)).budget
+    assert budget is not None
+    assert (budget.lowest_threshold, budget.highest_threshold, budget.window_hours) == (0.06, 0.1, 24.0)
+    assert load_policy(written(tmp_path, GOOD)).budget is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("0.06", "0.09"), ("0.1\n", "0.07\n")])
+def test_a_raise_threshold_outside_the_limits_of_the_budget_is_refused(tmp_path: Path, before: str, after: str) -> None:
+    with pytest.raises(PolicyError, match=r"must lie around raise_threshold"):
+        load_policy(written(tmp_path, GOOD + BUDGET.replace(before, after)))
+
+
 def test_a_vital_sign_without_a_limit_is_never_critical(tmp_path: Path) -> None:
     policy = load_policy(written(tmp_path, GOOD + "[critical]\nheart_rate = { high = 120 }\n"))
     low, high = critical_bounds(policy)
