@@ -10,6 +10,7 @@ program's dependencies: install the group `train`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -52,7 +53,6 @@ _SETTINGS = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-_ARGUMENTS = 2
 
 
 class BoostingError(ValueError):
@@ -171,13 +171,19 @@ def _lightgbm() -> ModuleType:
     return module
 
 
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m models.boosting", description="Train the gradient boosting baseline, six models of it."
+    )
+    parser.add_argument("data", metavar="DATA", type=Path, help="stays with labels, .parquet or a folder of .psv files")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write them into")
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str]) -> int:
     """Train, write and return the exit code."""
-    if len(arguments) != _ARGUMENTS:
-        sys.stderr.write("Usage: python -m models.boosting DATA OUT\n")
-        return 2
-    data, out = map(Path, arguments)
-    trees = train_boosting(read_cohort(data), out)
+    chosen = _arguments(arguments)
+    trees = train_boosting(read_cohort(chosen.data), chosen.out)
     sys.stdout.write("".join(f"{name}: {count} trees\n" for name, count in trees.items()))
     return 0
 

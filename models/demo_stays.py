@@ -8,6 +8,7 @@ uses and nothing else. The draw is fixed by the split's seed and the ids.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -24,7 +25,6 @@ COLUMNS = (
     *("Age", "Gender", "Unit1", "Unit2", "HospAdmTime", "ICULOS", "SepsisLabel"),
 )
 _PER_HOSPITAL = {True: 20, False: 80}  # septic stays, others
-_ARGUMENTS = 2
 
 
 def draw(data: Path) -> pl.DataFrame:
@@ -42,14 +42,20 @@ def draw(data: Path) -> pl.DataFrame:
     return pl.read_parquet(data, columns=list(COLUMNS)).filter(pl.col("patient_id").is_in(drawn)).select(COLUMNS)
 
 
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m models.demo_stays", description="Draw the stays of the demonstration from the test part."
+    )
+    parser.add_argument("data", metavar="DATA", type=Path, help="the full table, .parquet")
+    parser.add_argument("out", metavar="OUT", type=Path, help="file to write")
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str]) -> int:
     """Write the file and return the exit code."""
-    if len(arguments) != _ARGUMENTS:
-        sys.stderr.write("Usage: python -m models.demo_stays DATA OUT\n")
-        return 2
-    data, out = map(Path, arguments)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draw(data).write_parquet(out, compression="zstd", compression_level=19)
+    chosen = _arguments(arguments)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    draw(chosen.data).write_parquet(chosen.out, compression="zstd", compression_level=19)
     return 0
 
 

@@ -8,6 +8,7 @@ change to the first hour whose risk is at the model's own raise threshold or ove
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 
@@ -120,8 +121,19 @@ def _row(model: StayModel, course: Course) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the table and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.deterioration",
+        description="Print how long made-up patients who get worse in some vital signs only wait for an alert.",
+    )
+    parser.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        default=["bedside"],
+        help="shipped, or the folder of one; default: bedside",
+    )
     try:
-        loaded = [load_model(name) for name in arguments or ["bedside"]]
+        loaded = [load_model(name) for name in parser.parse_args(arguments).models]
     except ArtifactError as error:
         sys.stderr.write(f"{error}\n")
         return 1

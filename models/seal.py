@@ -8,6 +8,7 @@ Everything else is checked first as ever; the weights stay as they are. The mode
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,11 +19,14 @@ __all__ = ["main"]
 
 def main(arguments: list[str]) -> int:
     """Seal the artefact in a folder, print its digest, and return the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("Usage: python -m models.seal FOLDER\n")
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m models.seal",
+        description="Vouch for the manifest of an artefact as it stands: edited on purpose.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of the artefact; its manifest.json is rewritten")
+    folder = parser.parse_args(arguments).folder
     try:
-        model = seal_model(Path(arguments[0]))
+        model = seal_model(folder)
     except ArtifactError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -12,6 +12,7 @@ intervals over stays, and for a picture of the loss.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -52,7 +53,6 @@ _LEARNING_RATE = 0.001
 _STAYS_AT_ONCE = 512  # when nothing is learned
 _ROUNDS = 200
 _DIGITS = 4
-_ARGUMENTS = 2
 
 
 class TextbookError(ValueError):
@@ -226,13 +226,19 @@ class Textbook:
         return {"textbook": np.log(said / (1 - said))}
 
 
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m models.textbook", description="Train the textbook baseline, a two-layer LSTM(50)."
+    )
+    parser.add_argument("data", metavar="DATA", type=Path, help="stays with labels, .parquet or a folder of .psv files")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for weights, figures and a picture")
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str]) -> int:
     """Train, write and return the exit code."""
-    if len(arguments) != _ARGUMENTS:
-        sys.stderr.write("Usage: python -m models.textbook DATA OUT\n")
-        return 2
-    data, out = map(Path, arguments)
-    figures = write_textbook(read_cohort(data), out, lambda line: sys.stderr.write(line + "\n"))
+    chosen = _arguments(arguments)
+    figures = write_textbook(read_cohort(chosen.data), chosen.out, lambda line: sys.stderr.write(line + "\n"))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures["test"]), indent=1).decode() + "\n")
     return 0
 

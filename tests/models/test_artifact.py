@@ -206,7 +206,14 @@ def test_an_edit_on_purpose_can_be_vouched_for(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / WEIGHTS).write_bytes(weights[:-1])
     assert seal.main([str(tmp_path)]) == 1
     assert "digest differs" in capsys.readouterr().err
-    assert seal.main([]) == 2
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), ([], 2)])
+def test_what_vouches_says_how_it_is_used(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        seal.main(arguments)
+    assert ended.value.code == code
+    assert "python -m models.seal" in "".join(capsys.readouterr())
 
 
 def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:

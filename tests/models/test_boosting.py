@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.boosting import Boosting, BoostingError, train_boosting
+from models.boosting import Boosting, BoostingError, main, train_boosting
 from models.evaluation import VIEWS
 from models.metrics import auroc
 from models.split import split
@@ -54,3 +54,11 @@ def test_what_a_view_hides_changes_nothing(folder: Path) -> None:
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BoostingError, match=r"models\.boosting"):
         Boosting(tmp_path)
+
+
+def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in (([], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        assert "DATA OUT" in "".join(capsys.readouterr())

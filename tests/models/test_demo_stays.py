@@ -50,5 +50,8 @@ def test_the_draw_is_repeatable(tmp_path: Path) -> None:
 
 
 def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert "DATA OUT" in capsys.readouterr().err
+    for arguments, code in (([], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        assert "DATA OUT" in "".join(capsys.readouterr())

@@ -39,3 +39,10 @@ def test_the_accounts_table_is_what_the_command_prints(capsys: pytest.CaptureFix
 def test_a_model_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["no-such-model"]) == 1
     assert "no-such-model" in capsys.readouterr().err
+
+
+def test_help_is_not_taken_for_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "[MODEL ...]" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from models import textbook
 from models.evaluation import VIEWS
 from models.metrics import auroc
 from models.split import split
-from models.textbook import Textbook, TextbookError, TextbookNet, train_textbook, write_textbook
+from models.textbook import Textbook, TextbookError, TextbookNet, main, train_textbook, write_textbook
 from models.vital_signs import NAMES
 from tests.models.stays import made_up_cohort
 
@@ -91,3 +91,11 @@ def test_the_shipped_figures_are_those_of_the_document() -> None:
         found = figures["test"][name]
         assert f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}) |" in document
     assert Textbook(folder).scores(COHORT.select(np.arange(300) < 3), None, frozenset()).keys() == {"textbook"}
+
+
+def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in (([], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        assert "DATA OUT" in "".join(capsys.readouterr())
