@@ -1,10 +1,11 @@
-"""What the README and the shipped policy say of the model is what its manifest says."""
+"""What README, the model's account and the shipped policy say of the models is what their cards and manifests say."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from models.artifact import load_model, model_folder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+ACCOUNT = (ROOT / "docs" / "model-development.md").read_text()
 
 
 @pytest.mark.parametrize("view", ["all", "three_vital_signs", "without_admission", "hours_only"])
@@ -22,8 +24,42 @@ def test_the_readmes_figures_are_the_manifests(view: str, figure: str) -> None:
     assert f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in README
 
 
+def evaluation(model: str) -> dict[str, Any]:
+    """Return what a shipped model's card was written from."""
+    found: dict[str, Any] = json.loads((model_folder(model) / "evaluation.json").read_text())
+    return found
+
+
+def short(value: float) -> str:
+    """Return a share as the account writes it: three digits, no zero before the point."""
+    return f"{value:.3f}".removeprefix("0")
+
+
+def short_interval(figure: dict[str, float]) -> str:
+    return f"{short(figure['value'])} ({short(figure['low'])} to {short(figure['high'])})"
+
+
+@pytest.mark.parametrize("view", ["all", "three_vital_signs", "without_admission"])
+def test_the_accounts_figures_of_bedside_are_those_of_its_card(view: str) -> None:
+    overall = evaluation("bedside")["views"][view]["overall"]
+    adjusted, early = (overall[name] for name in ("auroc_time_adjusted", "auroc_first_48h"))
+    assert f"| {short(adjusted['value'])} / {short(early['value'])} |" in ACCOUNT
+    for figure in (adjusted, early):
+        assert f"| {short_interval(figure)} |" in ACCOUNT
+    if view == "all":
+        assert f"| {short_interval(overall['utility'])};" in ACCOUNT
+
+
+@pytest.mark.parametrize(("view", "inputs"), [("all", "seven"), ("three_vital_signs", "three")])
+def test_the_accounts_figures_of_challenge_are_those_of_its_card(view: str, inputs: str) -> None:
+    overall = evaluation("challenge")["views"][view]["overall"]
+    figures = " | ".join(short_interval(overall[name]) for name in ("utility", "auroc", "auprc"))
+    assert f"| {inputs} vital signs | {figures} | {short(overall['auroc_time_adjusted']['value'])} |" in ACCOUNT
+    assert f"`challenge` {load_model('challenge').version}, test part" in ACCOUNT
+
+
 def test_the_readmes_alarms_and_health_are_those_of_the_cards_evaluation() -> None:
-    found = json.loads((model_folder("bedside") / "evaluation.json").read_text())
+    found = evaluation("bedside")
     policy = load_policy()
     assert (found["policy"]["digest"], found["shipped"]["digest"]) == (policy.digest, load_model("bedside").digest)
     alarms = {name: figure["value"] for name, figure in found["views"]["all"]["alarms"]["whole_stay"].items()}
