@@ -55,6 +55,10 @@ _ELSEWHERE = """\
 Models of the same recipe, configuration and data that learned from one hospital alone, thresholds and calibration
 included: tested on their own test stays, and on all stays of the other hospital. *All* is the model of this card, on
 the stays judged above. What a third hospital is to expect is told by these rows, not by the figures above."""
+_NOT_ELSEWHERE = """\
+Not measured for this model: none that learned from one hospital alone, by the same recipe, was set beside it (`train
+--hospital NAME`, then `--across`). What another hospital is to expect cannot be told from the figures above."""
+_TRAINED_BASELINES = ("lightgbm", "textbook")  # those that a card may be without
 _LIMITS = """\
 - Two hospitals of one country, of years past. Neither was left out of the training, so that a third will fare worse.
 - The label is made from orders of antibiotics and cultures and from SOFA points: it says when staff suspected sepsis,
@@ -81,7 +85,7 @@ def card_text(found: dict[str, Any], manifest: Manifest) -> str:
         "## Data\n\n" + _data(found, manifest),
         "## Figures\n\n" + _figures(found),
         "## Groups of stays\n\n" + _groups(found),
-        *(["## At a hospital it has not seen\n\n" + _across(found)] if found.get("across_hospitals") else []),
+        "## At a hospital it has not seen\n\n" + _across(found),
         "## Beside baselines\n\n" + _baselines(found),
         "## Alerts\n\n" + _alarms(found),
         "## Doubt\n\n" + _doubt(found, manifest),
@@ -183,6 +187,8 @@ def _groups(found: dict[str, Any]) -> str:
 
 
 def _across(found: dict[str, Any]) -> str:
+    if not found.get("across_hospitals"):
+        return _NOT_ELSEWHERE
     headings = ("inputs", "learned from", "tested on", "stays / septic", *(FIGURE_LABELS[each] for each in _GROUPED))
     return f"{_ELSEWHERE}\n\n{_table(headings, across_rows(found, _GROUPED))}"
 
@@ -201,7 +207,14 @@ def _baselines(found: dict[str, Any]) -> str:
         ]
         headings = ("", *(FIGURE_LABELS[each] for each in _COMPARED), "episodes", "alerts every 6 h")
         parts.append(f"### {_words(view_name)}\n\n{_table(headings, rows)}")
-    return f"{_BESIDE}\n\n" + "\n\n".join(parts)
+    return f"{_BESIDE}{_not_run(found)}\n\n" + "\n\n".join(parts)
+
+
+def _not_run(found: dict[str, Any]) -> str:
+    """Return which trained baselines do not stand beside the model; nothing where all do."""
+    beside = next(iter(found["views"].values()))["baselines"]
+    missing = [BASELINE_LABELS[name] for name in _TRAINED_BASELINES if name not in beside]
+    return f" Not run beside this model: {' and '.join(missing)}." if missing else ""
 
 
 def _compared(at: dict[str, Any]) -> str:

@@ -80,6 +80,11 @@ def test_the_card_says_what_a_reader_must_know(folder: Path) -> None:
     for group in ("hospital: A", "sex: female", "age: 80 and over", "unit type: surgical"):
         assert group in card
     assert not re.search(r"\baccuracy\b|p\d{6}", card)
+    assert "Not run beside this model: LightGBM and textbook LSTM(50), two layers." in card
+    assert "Not measured for this model" in card.split("## At a hospital it has not seen")[1].split("\n## ")[0]
+    bedside = card_of("bedside").read_text()
+    assert "Not run beside" not in bedside
+    assert "Not measured for this model" not in bedside
     tables = re.findall(r"(?:^\|.*\|\n?)+", card, flags=re.MULTILINE)
     for table in tables:
         assert len({line.count(" | ") for line in table.strip().splitlines()[2:]}) == 1
