@@ -1,8 +1,8 @@
 """The life of the alerts of many patients: observations, commands and the wall clock move it, and every move is told.
 
-Pure: what happens to a row depends on the row, on what its log says next and on the policy. An alert of each kind lives
-in its own column of the state record. Observations are decided on for many rows at once, and only rows that move are
-looked at one by one.
+Pure: what happens to a row depends on the row, on what its log says next and on the policy of the patient's unit. An
+alert of each kind lives in its own column of the state record. Observations are decided on for many rows at once, and
+only rows that move are looked at one by one.
 
 The life of an alert: none, then active; it may be acknowledged, snoozed, and with a latching policy latched (its
 condition has gone before anybody acknowledged it); then none again. A dismissed alert has ended for everybody, but its
@@ -11,7 +11,7 @@ condition still holds: it is not raised again before the condition has gone, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from agents import clock, episodes, obedience
 from agents.control import ClockSaid, CommandSaid
 from agents.moves import BLIND, HIGH, LOST, OPEN, SEPSIS, Moved, Moves, Phase, Seen, Transition
-from agents.policy import Policy, critical_bounds, milliseconds
+from agents.policy import Policy, milliseconds
 from models.doubt import REASONS
 
 __all__ = ["Alerts"]
@@ -37,10 +37,6 @@ _Index = NDArray[np.intp]
 class Alerts(Moves):
     """Says which alerts of rows of state records move, and why."""
 
-    def __init__(self, rows: NDArray[Any], policy: Policy, tell: Callable[[Moved], None]) -> None:
-        super().__init__(rows, policy, tell)
-        self._low, self._high = critical_bounds(policy)
-
     # -- observations
 
     def arrived(self, index: _Index, wall_ms: NDArray[np.int64], time_ms: NDArray[np.int64]) -> None:
@@ -51,7 +47,7 @@ class Alerts(Moves):
         rows = self.rows
         arrived = np.maximum(rows["arrived_ms"][index], wall_ms)
         rows["arrived_ms"][index] = arrived
-        rows["live"][index] = arrived - time_ms <= milliseconds(minutes=self.policy.monitoring_lost_minutes)
+        rows["live"][index] = arrived - time_ms <= self.rules.terms(index)["lost_ms"]
 
     def calm(
         self,
@@ -66,17 +62,17 @@ class Alerts(Moves):
         `clock_ms` is the patient's time at each. Where all of a row's observations up to one are calm, only where risk
         and doubt stand after the last of them is left to be noted. Doubtful cases are not calm.
         """
-        rows, policy = self.rows, self.policy
+        rows, terms = self.rows, self.rules.terms(index)
         phase, on, turning = rows["phase"][index], rows["on"][index] > 0, rows["turning_ms"][index]
         shown = ((phase == Phase.ACTIVE) | (phase == Phase.ACKNOWLEDGED)) & on
         none = (phase == Phase.NONE) & ~on
         high = rows["priority"][index, SEPSIS] >= HIGH
-        worse = ~high & (risk >= (policy.escalate_threshold or np.inf))
-        moved = np.abs(risk - rows["told_risk"][index].astype(np.float64)) >= (policy.update_step or np.inf)
-        quiet = none[:, SEPSIS] & (~assessable | (risk < policy.raise_threshold))
-        goes_on = shown[:, SEPSIS] & (~assessable | ((risk >= policy.resolve_threshold) & ~worse & ~moved))
-        wait = milliseconds(minutes=policy.cannot_assess_minutes)
-        doubtful = ~assessable if wait else np.zeros_like(assessable)
+        worse = ~high & (risk >= terms["escalate_threshold"])
+        moved = np.abs(risk - rows["told_risk"][index].astype(np.float64)) >= terms["update_step"]
+        quiet = none[:, SEPSIS] & (~assessable | (risk < terms["raise_threshold"]))
+        goes_on = shown[:, SEPSIS] & (~assessable | ((risk >= terms["resolve_threshold"]) & ~worse & ~moved))
+        wait = terms["blind_ms"]
+        doubtful = ~assessable & (wait > 0)
         since = turning[:, BLIND]
         unclear = np.where(doubtful, (since > 0) & (clock_ms - since < wait), since == 0)
         blind = (none[:, BLIND] & unclear) | (shown[:, BLIND] & doubtful & (since == 0))
@@ -95,11 +91,11 @@ class Alerts(Moves):
 
         `wall_ms` (N,) is when the observations came into the log.
         """
-        rows, policy, times = self.rows, self.policy, self.rows["clock_ms"][index]
+        rows, terms, times = self.rows, self.rules.terms(index), self.rows["clock_ms"][index]
         on = rows["on"][index].astype(np.bool_)
         turning = rows["turning_ms"][index]
         septic = episodes.risk_turn(
-            policy,
+            terms,
             on=on[:, SEPSIS],
             since_ms=turning[:, SEPSIS],
             risk=risk,
@@ -108,9 +104,9 @@ class Alerts(Moves):
             held_ms=rows["held_ms"][index],
             clock_ms=times,
         )
-        blind = self._blind_turn(on[:, BLIND], turning[:, BLIND], assessable, times)
+        blind = self._blind_turn(terms["blind_ms"], on[:, BLIND], turning[:, BLIND], assessable, times)
         rows["turning_ms"][index, SEPSIS], rows["turning_ms"][index, BLIND] = septic.since_ms, blind.since_ms
-        stirred = self._stirred(index, risk, assessable)
+        stirred = self._stirred(index, terms, risk, assessable)
         stirred |= septic.began | septic.ended | blind.began | blind.ended
         for at in np.flatnonzero(stirred).tolist():
             seen = Seen(places[at], int(index[at]), int(wall_ms[at]), float(risk[at]), bool(assessable[at]))
@@ -120,11 +116,15 @@ class Alerts(Moves):
             since = int(turning[at, BLIND]) or int(times[at])
             self._blind(seen, since, began=bool(blind.began[at]), ended=bool(blind.ended[at]))
 
+    @staticmethod
     def _blind_turn(
-        self, on: NDArray[np.bool_], since: NDArray[np.int64], assessable: NDArray[np.bool_], clock: NDArray[np.int64]
+        wait: Any,
+        on: NDArray[np.bool_],
+        since: NDArray[np.int64],
+        assessable: NDArray[np.bool_],
+        clock: NDArray[np.int64],
     ) -> episodes.Turn:
-        wait = milliseconds(minutes=self.policy.cannot_assess_minutes)
-        doubtful = ~assessable if wait else np.zeros_like(assessable)
+        doubtful = ~assessable & (wait > 0)
         always = np.ones_like(assessable)
         return episodes.turn(
             episodes.Waits(on_ms=wait),
@@ -137,20 +137,22 @@ class Alerts(Moves):
             clock_ms=clock,
         )
 
-    def _stirred(self, index: _Index, risk: NDArray[np.float64], assessable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _stirred(
+        self, index: _Index, terms: Any, risk: NDArray[np.float64], assessable: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
         """Return which rows may move though no episode of theirs begins or ends."""
-        rows, policy = self.rows, self.policy
+        rows = self.rows
         phase = rows["phase"][index]
         septic = phase[:, SEPSIS]
         shown = assessable & ((septic == Phase.ACTIVE) | (septic == Phase.ACKNOWLEDGED))
-        worse = (rows["priority"][index, SEPSIS] < HIGH) & (risk >= (policy.escalate_threshold or np.inf))
+        worse = (rows["priority"][index, SEPSIS] < HIGH) & (risk >= terms["escalate_threshold"])
         rose = (
             (septic == Phase.DISMISSED)
             & assessable
-            & (risk >= rows["snooze_risk"][index].astype(np.float64) + policy.snooze_rise)
+            & (risk >= rows["snooze_risk"][index].astype(np.float64) + terms["snooze_rise"])
         )
         stirred: NDArray[np.bool_] = (
-            (shown & (worse | self._is_news(index, risk)))
+            (shown & (worse | self._is_news(index, terms, risk)))
             | rose
             | (phase == Phase.SNOOZED).any(axis=1)
             | (septic == Phase.LATCHED)
@@ -158,14 +160,14 @@ class Alerts(Moves):
         )
         return stirred
 
-    def _is_news(self, index: _Index, risk: NDArray[np.float64]) -> NDArray[np.bool_]:
-        rows, policy = self.rows, self.policy
-        moved = np.abs(risk - rows["told_risk"][index].astype(np.float64)) >= (policy.update_step or np.inf)
-        waited = rows["clock_ms"][index] - rows["told_ms"][index, SEPSIS] >= milliseconds(minutes=policy.update_minutes)
+    def _is_news(self, index: _Index, terms: Any, risk: NDArray[np.float64]) -> NDArray[np.bool_]:
+        rows = self.rows
+        moved = np.abs(risk - rows["told_risk"][index].astype(np.float64)) >= terms["update_step"]
+        waited = rows["clock_ms"][index] - rows["told_ms"][index, SEPSIS] >= terms["update_ms"]
         return np.asarray(moved & waited, dtype=np.bool_)
 
     def _septic(self, seen: Seen, *, began: bool, ended: bool) -> None:
-        rows, policy, row = self.rows, self.policy, seen.row
+        rows, policy, row = self.rows, self.rules.policy(seen.row), seen.row
         phase, at_ms = Phase(rows["phase"][row, SEPSIS]), int(rows["clock_ms"][row])
         if began and phase == Phase.LATCHED:
             self.put(row, SEPSIS, Phase.ACTIVE, on=1)
@@ -173,7 +175,7 @@ class Alerts(Moves):
                 seen, "updated", f"risk {seen.risk:.1%} is over the raise threshold again; nobody has seen it yet"
             )
         elif began:
-            self.start(seen, SEPSIS, at_ms, self._raise_cause(seen.risk))
+            self.start(seen, SEPSIS, at_ms, _raise_cause(policy, seen.risk))
         elif ended:
             cause = f"risk {seen.risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
             if policy.latching and phase == Phase.ACTIVE:
@@ -190,18 +192,12 @@ class Alerts(Moves):
         elif phase and seen.assessable:
             self._news(seen)
 
-    def _raise_cause(self, risk: float) -> str:
-        threshold, minutes = self.policy.raise_threshold, self.policy.raise_minutes
-        if minutes:
-            return f"risk {risk:.1%} has not been below the raise threshold of {threshold:.1%} for {minutes:g} minutes"
-        return f"risk {risk:.1%} reached the raise threshold of {threshold:.1%}"
-
     def _news(self, seen: Seen) -> None:
-        rows, policy, row = self.rows, self.policy, seen.row
-        limit = policy.escalate_threshold
+        rows, row, index = self.rows, seen.row, np.array([seen.row])
+        limit = self.rules.policy(row).escalate_threshold
         if limit is not None and seen.risk >= limit and rows["priority"][row, SEPSIS] < HIGH:
             self.escalate(seen, HIGH, f"risk {seen.risk:.1%} reached the threshold of {limit:.1%} for a high priority")
-        elif self._is_news(np.array([row]), np.array([seen.risk]))[0]:
+        elif self._is_news(index, self.rules.terms(index), np.array([seen.risk]))[0]:
             before = float(rows["told_risk"][row])
             self.move(seen, "updated", f"risk went from {before:.1%} to {seen.risk:.1%}")
 
@@ -209,7 +205,7 @@ class Alerts(Moves):
         """End a snooze, or raise anew what was dismissed, where the patient has become worse; or the time is over."""
         rows, row = self.rows, seen.row
         before = float(rows["snooze_risk"][row])
-        rose = seen.assessable and seen.risk >= before + self.policy.snooze_rise
+        rose = seen.assessable and seen.risk >= before + self.rules.policy(row).snooze_rise
         if phase == Phase.DISMISSED:
             if rose:
                 cause = f"risk rose from {before:.1%}, at which the last alert was dismissed, to {seen.risk:.1%}"
@@ -228,8 +224,8 @@ class Alerts(Moves):
 
     def critical(self, row: int) -> int:
         """Return which vital signs are beyond a critical limit as last known, one bit each."""
-        values = self.rows["last_value"][row]
-        beyond = (values < self._low) | (values > self._high)
+        values, terms = self.rows["last_value"][row], self.rules.terms(np.array([row]))
+        beyond = ((values < terms["critical_low"]) | (values > terms["critical_high"])).reshape(-1)
         return int(sum(1 << sign for sign in np.flatnonzero(beyond).tolist()))
 
     def _blind(self, seen: Seen, since_ms: int, *, began: bool, ended: bool) -> None:
@@ -251,17 +247,17 @@ class Alerts(Moves):
 
     def clock(self, place: int, row: int, said: ClockSaid) -> None:
         """Act on what the wall clock said, as far as it is still true."""
-        rows, now_ms = self.rows[row : row + 1], said.time_ms
-        if "monitoring_lost" in said.due and clock.is_silent(rows, now_ms, self.policy)[0]:
+        rows, now_ms, terms = self.rows[row : row + 1], said.time_ms, self.rules.terms(np.array([row]))
+        if "monitoring_lost" in said.due and clock.is_silent(rows, now_ms, terms)[0]:
             self._lose(place, row, now_ms)
-        over, late = clock.snoozes_over(rows, now_ms)[0], clock.waits_too_long(rows, now_ms, self.policy)[0]
+        over, late = clock.snoozes_over(rows, now_ms)[0], clock.waits_too_long(rows, now_ms, terms)[0]
         for kind in range(len(episodes.KINDS)):
             if "snooze_over" in said.due and over[kind]:
                 self.wake(place, row, kind, now_ms, now_ms)
             elif "escalate" in said.due and late[kind]:
                 self.rows["priority"][row, kind] += 1
                 self.rows["waiting_ms"][row, kind] = now_ms
-                cause = f"nobody has acknowledged it for {self.policy.acknowledge_minutes:g} minutes"
+                cause = f"nobody has acknowledged it for {self.rules.policy(row).acknowledge_minutes:g} minutes"
                 self.tell(Moved(place, row, kind, "escalated", now_ms, cause))
 
     def _lose(self, place: int, row: int, at_ms: int) -> None:
@@ -282,7 +278,7 @@ class Alerts(Moves):
         if obedience.repeats(rows, row, said):
             return False
         kind = obedience.kind_of(rows, row, command)
-        refusal = obedience.refusal(rows, row, kind, said, self.policy)
+        refusal = obedience.refusal(rows, row, kind, said, self.rules.policy(row))
         obedience.remember(rows, row, said)
         if refusal is not None:
             self.answer(Moved(place, row, kind or SEPSIS, "rejected", said.time_ms, refusal[1], command, refusal[0]))
@@ -295,7 +291,7 @@ class Alerts(Moves):
 
     def _obeyed(self, row: int, kind: int, said: CommandSaid, wall_ms: int) -> tuple[Transition, str]:
         """Change the row as a possible command says; return the transition and its cause."""
-        rows, command, policy = self.rows, said.command, self.policy
+        rows, command, policy = self.rows, said.command, self.rules.policy(row)
         phase = Phase(rows["phase"][row, kind])
         if command.type in {"acknowledge", "snooze"} and phase == Phase.LATCHED:
             self.over(row, kind, said.time_ms)  # it waited for somebody to see it, and there is nothing left to snooze
@@ -328,3 +324,10 @@ class Alerts(Moves):
         """End what is open: the stay is over, which does not say that its reason is."""
         for kind in range(len(episodes.KINDS)):
             self.end(Moved(place, row, kind, "expired", at_ms, cause))
+
+
+def _raise_cause(policy: Policy, risk: float) -> str:
+    threshold, minutes = policy.raise_threshold, policy.raise_minutes
+    if minutes:
+        return f"risk {risk:.1%} has not been below the raise threshold of {threshold:.1%} for {minutes:g} minutes"
+    return f"risk {risk:.1%} reached the raise threshold of {threshold:.1%}"

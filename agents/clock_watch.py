@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from agents.clock import clock_record
-from agents.policy import Policy
+from agents.rules import Rules
 from agents.sending import Outgoing
 from agents.ward import Ward
 
@@ -36,13 +36,13 @@ class ClockWatch:
         self,
         ward: Ward,
         position: Position,
-        policy_of: Callable[[int], Policy],
+        rules_of: Callable[[int], Rules],
         append: Callable[[int, Sequence[Outgoing]], Awaitable[Any]],
         *,
         late_ms: float,
     ) -> None:
         """Watch a ward; `late_ms` is how late an observation may be."""
-        self._ward, self._position, self._policy_of, self._append = ward, position, policy_of, append
+        self._ward, self._position, self._rules_of, self._append = ward, position, rules_of, append
         self._late_ms = late_ms
         self._read_until: dict[int, int] = {}  # Kafka's timestamp of the last record worked off, by partition
 
@@ -58,7 +58,7 @@ class ClockWatch:
         """Append what is due now in all partitions of the ward."""
         for partition in self._ward.partitions():
             now_ms = self._known_until(partition)
-            due = self._ward.due(partition, now_ms, self._policy_of(partition), self._late_ms) if now_ms else []
+            due = self._ward.due(partition, now_ms, self._rules_of(partition), self._late_ms) if now_ms else []
             if due:
                 _log.info("clock_appended", partition=partition, patients=len(due))
                 await self._append(partition, [clock_record(key, now_ms, what) for key, what in due])

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.checking import PATIENT_ID, YEAR_2000_MS, Limits, Refused, kind_of
-from agents.control import SettingsSaid
-from agents.decoding import OBSERVATION_KIND, STRING_FIELDS, Entry, Measured, decode_log_record
+from agents.control import SettingsSaid, ThresholdSaid
+from agents.decoding import OBSERVATION_KIND, STRING_FIELDS, Entry, Measured, NamedSaid, decode_log_record
 from agents.messages import SCHEMA_VERSION, Observation
 from agents.outcome import LogRecord
 from agents.rejection import Rejection
@@ -57,7 +57,7 @@ class Columns:
     values: NDArray[np.float32]  # (E, 7) NaN = not measured
     others: dict[int, Entry] = field(default_factory=dict)
     partly: dict[int, Rejection] = field(default_factory=dict)
-    settings: list[tuple[int, SettingsSaid]] = field(default_factory=list)  # by place in the chunk
+    named: list[tuple[int, NamedSaid]] = field(default_factory=list)  # by place in the chunk
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)  # the same
 
     def part(self, begin: int, end: int) -> Columns:
@@ -85,7 +85,7 @@ class Columns:
             self.values[kept],
             {new[at]: entry for at, entry in self.others.items() if at in new},
             {new[at]: refusal for at, refusal in self.partly.items() if at in new},
-            self.settings,
+            self.named,
             self.rejected,
         )
 
@@ -176,8 +176,8 @@ def _with_others(plain: Columns, records: Sequence[LogRecord], limits: Limits) -
         entry = decode_log_record(record.key, record.value, record.headers, record.timestamp, limits)
         if isinstance(entry, Rejection):
             found.rejected.append((i, entry))
-        elif isinstance(entry, SettingsSaid):
-            found.settings.append((i, entry))
+        elif isinstance(entry, SettingsSaid | ThresholdSaid):
+            found.named.append((i, entry))
         else:
             measured = isinstance(entry, Measured)
             place.append(i)

@@ -1,11 +1,11 @@
-"""What stands in a patient's log beside measurements and stays: commands of people, the wall clock, settings.
+"""What stands in a log beside measurements and stays: commands of people, the wall clock, settings, thresholds.
 
 From bytes to checked entries; a check that fails raises `Refused`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -19,18 +19,32 @@ from agents.checking import (
     parsed,
     source_offset_of,
 )
-from agents.messages import SCHEMA_VERSION, Clock, Command, Settings
+from agents.messages import SCHEMA_VERSION, Clock, Command, Settings, UnitThreshold
 from agents.rejection import Rejection
 
-__all__ = ["ClockSaid", "CommandSaid", "SettingsSaid", "clock_said", "command_said", "settings_said"]
+__all__ = [
+    "LARGEST_SETTINGS",
+    "ClockSaid",
+    "CommandSaid",
+    "SettingsSaid",
+    "ThresholdSaid",
+    "clock_said",
+    "command_said",
+    "settings_said",
+    "threshold_said",
+]
+
+LARGEST_SETTINGS = 500_000  # bytes: the policies of some hundred units
 
 _LONGEST_ID = 64
 _LONGEST_TEXT = 256
+_LONGEST_UNIT = 64
 _FIELD_OF = {"snooze": "minutes", "dismiss": "reason", "mark": "verdict"}  # what a command of a type needs
 
 _command_decoder = msgspec.json.Decoder(Command, strict=True)
 _clock_decoder = msgspec.json.Decoder(Clock, strict=True)
 _settings_decoder = msgspec.json.Decoder(Settings, strict=True)
+_threshold_decoder = msgspec.json.Decoder(UnitThreshold, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,16 @@ class SettingsSaid:
     """The settings for what stands after it in the partition."""
 
     settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdSaid:
+    """A unit's raise threshold for what stands after it in the partition, and the digest of the policy it follows."""
+
+    unit: str
+    raise_threshold: float
+    counted_until_ms: int
+    policy: str
 
 
 def command_said(
@@ -93,7 +117,19 @@ def clock_said(key: bytes | None, value: bytes | None, timestamp_ms: int, limits
 
 def settings_said(value: bytes | None, limits: Limits) -> SettingsSaid:
     """Decode settings."""
-    said = parsed(value, _settings_decoder, limits)
+    said = parsed(value, _settings_decoder, replace(limits, value_bytes=max(limits.value_bytes, LARGEST_SETTINGS)))
     if said.schema_version != SCHEMA_VERSION:
         raise Refused(Rejection("unknown_version", f"schema_version is not {SCHEMA_VERSION}"))
     return SettingsSaid(said)
+
+
+def threshold_said(value: bytes | None, timestamp_ms: int, limits: Limits) -> ThresholdSaid:
+    """Decode a unit's threshold."""
+    said = parsed(value, _threshold_decoder, limits)
+    check_every_field_once(value or b"")
+    if said.schema_version != SCHEMA_VERSION:
+        raise Refused(Rejection("unknown_version", f"schema_version is not {SCHEMA_VERSION}"))
+    if len(said.unit.encode()) > _LONGEST_UNIT or not said.unit.isprintable():
+        raise Refused(Rejection("threshold_invalid", f"unit must be up to {_LONGEST_UNIT} bytes of printable text"))
+    counted_until_ms = check_time(said.counted_until, "counted_until", timestamp_ms, limits)
+    return ThresholdSaid(said.unit, said.raise_threshold, counted_until_ms, said.policy.digest)

@@ -28,7 +28,16 @@ from agents.checking import (
     parsed,
     source_offset_of,
 )
-from agents.control import ClockSaid, CommandSaid, SettingsSaid, clock_said, command_said, settings_said
+from agents.control import (
+    ClockSaid,
+    CommandSaid,
+    SettingsSaid,
+    ThresholdSaid,
+    clock_said,
+    command_said,
+    settings_said,
+    threshold_said,
+)
 from agents.messages import (
     ADMISSION_TYPE,
     CLOCK_TYPE,
@@ -37,6 +46,7 @@ from agents.messages import (
     OBSERVATION_TYPE,
     SETTINGS_TYPE,
     STAY_TYPE,
+    THRESHOLD_TYPE,
     Admission,
     Observation,
 )
@@ -51,6 +61,7 @@ __all__ = [
     "Headers",
     "Limits",
     "Measured",
+    "NamedSaid",
     "StayChange",
     "decode_admission",
     "decode_command",
@@ -93,15 +104,17 @@ class StayChange:
 
 
 Entry = Measured | StayChange | CommandSaid | ClockSaid
+NamedSaid = SettingsSaid | ThresholdSaid  # it is no patient's: from there on a partition is decided on otherwise
 
 _ELSEWHERE = Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
 OBSERVATION_KIND, _STAY, _ADMISSION = map(base_of, (OBSERVATION_TYPE, STAY_TYPE, ADMISSION_TYPE))
-_COMMAND, _APPENDED_COMMAND, _CLOCK, _SETTINGS = map(base_of, (COMMAND_TYPE, OBEYED_TYPE, CLOCK_TYPE, SETTINGS_TYPE))
+_COMMAND, _APPENDED_COMMAND, _CLOCK = map(base_of, (COMMAND_TYPE, OBEYED_TYPE, CLOCK_TYPE))
+_SETTINGS, _THRESHOLD = map(base_of, (SETTINGS_TYPE, THRESHOLD_TYPE))
 
 
 def decode_log_record(
     key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
-) -> Entry | SettingsSaid | Rejection:
+) -> Entry | NamedSaid | Rejection:
     """Decode one record of the observations topic; never raises."""
     try:
         kind = kind_of(headers, OBSERVATION_KIND)
@@ -117,7 +130,7 @@ def decode_log_record(
 
 def _appended(  # noqa: PLR0917 (a record as it stands, and its kind)
     kind: str, key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
-) -> Entry | SettingsSaid | Rejection:
+) -> Entry | NamedSaid | Rejection:
     if kind == _STAY:
         return _stay_change(key, value, headers, timestamp_ms, limits)
     if kind == _APPENDED_COMMAND:
@@ -126,6 +139,8 @@ def _appended(  # noqa: PLR0917 (a record as it stands, and its kind)
         return clock_said(key, value, timestamp_ms, limits)
     if kind == _SETTINGS:
         return settings_said(value, limits)
+    if kind == _THRESHOLD:
+        return threshold_said(value, timestamp_ms, limits)
     return _ELSEWHERE
 
 

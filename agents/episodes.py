@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from agents.policy import Policy, milliseconds
 
 __all__ = ["KINDS", "Turn", "Waits", "alert_id", "event_id", "rejection_id", "risk_turn", "turn"]
 
@@ -25,10 +23,13 @@ _Times = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Waits:
-    """How long a condition must have held before its episode begins, and not held before it ends; milliseconds."""
+    """How long a condition must have held before its episode begins, and not held before it ends; milliseconds.
 
-    on_ms: int = 0
-    off_ms: int = 0
+    One time for all stays, or one for each.
+    """
+
+    on_ms: int | _Times = 0
+    off_ms: int | _Times = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def turn(
 
 
 def risk_turn(
-    policy: Policy,
+    terms: Any,
     *,
     on: _Mask,
     since_ms: _Times,
@@ -85,17 +86,17 @@ def risk_turn(
 ) -> Turn:
     """Decide on `sepsis_risk`: by hysteresis, minimum duration and refractory time of the policy.
 
-    `ended_ms` is when the stay's last episode ended, `held_ms` until when none may begin (0 = never).
+    `terms` are those of one policy, or of each stay's (`agents.rules`). `ended_ms` is when the stay's last episode
+    ended, `held_ms` until when none may begin (0 = never).
     """
-    refractory = milliseconds(minutes=policy.refractory_minutes)
     return turn(
-        Waits(milliseconds(minutes=policy.raise_minutes), milliseconds(minutes=policy.resolve_minutes)),
+        Waits(terms["raise_ms"], terms["resolve_ms"]),
         on=on,
         since_ms=since_ms,
-        high=risk >= policy.raise_threshold,
-        low=risk < policy.resolve_threshold,
+        high=risk >= terms["raise_threshold"],
+        low=risk < terms["resolve_threshold"],
         known=assessable,
-        blocked=(clock_ms < held_ms) | ((ended_ms > 0) & (clock_ms < ended_ms + refractory)),
+        blocked=(clock_ms < held_ms) | ((ended_ms > 0) & (clock_ms < ended_ms + terms["refractory_ms"])),
         clock_ms=clock_ms,
     )
 

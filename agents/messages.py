@@ -151,12 +151,16 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settings(msgspec.Struct, frozen=True, gc=False):
-    """What decides on the records of a partition that stand after this one: a policy, whole, and a model, by name."""
+    """What decides on the records of a partition that stand after this one: policies, whole, and a model, by name.
+
+    Patients of a unit that `units` names are alerted by its policy, all others by the common one.
+    """
 
     policy: Policy
     model: Identity
     time: str
     schema_version: int = SCHEMA_VERSION
+    units: dict[str, Policy] = {}
 
 
 class UnitThreshold(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.messages import Command
-from agents.policy import Policy
+from agents.rules import RowRules
 
 __all__ = ["BLIND", "HIGH", "LOST", "OPEN", "PRIORITIES", "SEPSIS", "Moved", "Moves", "Phase", "Seen", "Transition"]
 
@@ -63,11 +63,11 @@ class Seen:
 
 
 class Moves:
-    """Moves alerts of rows of state records; `tell` gets each transition at once."""
+    """Moves alerts of rows of state records, each by its own rule; `tell` gets each transition at once."""
 
-    def __init__(self, rows: NDArray[Any], policy: Policy, tell: Callable[[Moved], None]) -> None:
+    def __init__(self, rows: NDArray[Any], rules: RowRules, tell: Callable[[Moved], None]) -> None:
         self.rows = rows
-        self.policy = policy
+        self.rules = rules
         self.answer = tell  # without counting: for what does not move an alert
 
     def tell(self, told: Moved) -> None:
@@ -84,7 +84,7 @@ class Moves:
 
     def start(self, seen: Seen, kind: int, at_ms: int, cause: str) -> None:
         """Raise the alert of a new episode."""
-        rows, row, policy = self.rows, seen.row, self.policy
+        rows, row, policy = self.rows, seen.row, self.rules.policy(seen.row)
         priority = (policy.priority, policy.monitoring_lost_priority, policy.cannot_assess_priority)[kind]
         if kind == SEPSIS and seen.risk >= (policy.escalate_threshold or np.inf):
             priority = "high"

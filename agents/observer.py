@@ -55,6 +55,9 @@ class Observer(Protocol):
     def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
         """How many stays this worker watches now, how many alerts are open, and what the states weigh."""
 
+    def thresholds_shown(self, by_unit: Mapping[str, float]) -> None:
+        """From which risk on patients of each unit are alerted now; of a bounded number of units."""
+
     def loop_turned(self) -> None:
         """Note that the event loop turns: called every second while it does."""
 
@@ -75,6 +78,9 @@ class SilentObserver:
         """Do nothing."""
 
     def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
+        """Do nothing."""
+
+    def thresholds_shown(self, by_unit: Mapping[str, float]) -> None:
         """Do nothing."""
 
     def loop_turned(self) -> None:

@@ -16,6 +16,7 @@ from agents.messages import AlertEvent, ClosedStep, Doubt, DoubtReason, Identity
 from agents.moves import BLIND, LOST, PRIORITIES, SEPSIS, Moved, Phase
 from agents.policy import Policy
 from agents.reasons import Told
+from agents.rules import RowRules
 from models import early_warning
 from models.doubt import NO_SIGN, REASONS
 from models.stay_model import StayModel
@@ -53,16 +54,16 @@ def _day(days: int) -> str:
 
 
 class Outputs:
-    """Builds messages that name this model and this policy."""
+    """Builds messages that name this model and the policy of the row."""
 
-    def __init__(self, model: StayModel, policy: Policy) -> None:
+    def __init__(self, model: StayModel, rules: RowRules) -> None:
         self._model = Identity(model.name, model.version, model.digest)
-        self._policy = Identity(policy.name, policy.version, policy.digest)
-        self._rules = policy
+        self._rules = rules
 
     def alert(self, rows: NDArray[Any], moved: Moved, source: SourcePosition) -> AlertEvent:
         """Build the event of a transition that the row has made, without reasons."""
         record, kind, command = rows[moved.row], moved.kind, moved.command
+        policy = self._rules.policy(moved.row)
         patient, stay = bytes(record["key"]).decode(), bytes(record["stay_id"]).decode()
         alert = episodes.alert_id(
             patient, stay, int(record["start_ms"]), episodes.KINDS[kind], int(record["episode"][kind])
@@ -89,7 +90,7 @@ class Outputs:
             occurred_at=utc(moved.at_ms),
             published_at="",  # the shell knows the time
             risk=round(float(record["risk"]), 6) if kind == SEPSIS and not np.isnan(record["risk"]) else None,
-            threshold=self._threshold(moved),
+            threshold=_threshold(policy, moved),
             cause=moved.cause,
             vital_signs=_readings(record, max(moved.at_ms, int(record["clock_ms"]))),
             reasons=[],
@@ -97,7 +98,7 @@ class Outputs:
             qsofa_partial=qsofa,
             sirs_partial=sirs,
             model=self._model,
-            policy=self._policy,
+            policy=Identity(policy.name, policy.version, policy.digest),
             log=source,
             raised_at=_time(record["raised_ms"][kind]) if sequence else None,
             since=_since(record, kind) if sequence else None,
@@ -112,14 +113,6 @@ class Outputs:
             scores_disagreeing=self._disagreeing(moved, news2, qsofa, sirs),
             test=is_canary(patient),
         )
-
-    def _threshold(self, moved: Moved) -> float | None:
-        """Return the threshold that the transition is about."""
-        if moved.kind != SEPSIS:
-            return None
-        if moved.transition in {"resolved", "expired"}:
-            return self._rules.resolve_threshold
-        return self._rules.raise_threshold
 
     @staticmethod
     def _disagreeing(moved: Moved, news2: int, qsofa: int, sirs: int) -> list[str]:
@@ -199,6 +192,13 @@ class Outputs:
                 strict=True,
             )
         )
+
+
+def _threshold(policy: Policy, moved: Moved) -> float | None:
+    """Return the threshold that the transition is about."""
+    if moved.kind != SEPSIS:
+        return None
+    return policy.resolve_threshold if moved.transition in {"resolved", "expired"} else policy.raise_threshold
 
 
 def _doubt(record: Any) -> Doubt | None:

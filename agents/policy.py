@@ -21,6 +21,7 @@ __all__ = [
     "Budget",
     "Policy",
     "PolicyError",
+    "at_threshold",
     "chosen_for",
     "critical_bounds",
     "load_policy",
@@ -186,6 +187,21 @@ def _problem(said: _File) -> str | None:
         if bounds.low is not None and bounds.high is not None and bounds.low > bounds.high:
             return f"critical.{name}: low must not be above high"
     return None
+
+
+def at_threshold(policy: Policy, raise_threshold: float) -> Policy:
+    """Return the policy with another raise threshold, resolving at the same share of it.
+
+    A high priority is never given below the raise threshold.
+    """
+    share = policy.resolve_threshold / policy.raise_threshold
+    escalate = policy.escalate_threshold
+    return msgspec.structs.replace(
+        policy,
+        raise_threshold=raise_threshold,
+        resolve_threshold=raise_threshold * share,
+        escalate_threshold=None if escalate is None else max(escalate, raise_threshold),
+    )
 
 
 def milliseconds(*, minutes: float = 0.0, hours: float = 0.0) -> int:

@@ -37,7 +37,7 @@ class Rebuilding:
 
     def __init__(self, core: Core, read: _Read, items_of: Callable[[int], Iterable[tuple[bytes, bytes]]]) -> None:
         self._core, self._read, self._items_of = core, read, items_of
-        self._quiet = Core(core.model, core.policy, core.limits, explains=False)
+        self._quiet = Core(core.model, core.policy, core.limits, units=core.units, explains=False)
         self._ahead_ms = round(core.limits.ahead_seconds * 1000)
         self._made: dict[int, dict[bytes, _Made]] = {}
 

@@ -35,6 +35,7 @@ REASONS: Final[dict[str, str]] = {
     "stay_ended": "the observation belongs to a stay that has ended",
     "admission_invalid": "the admission event contradicts itself or the stay that it names",
     "command_invalid": "the command lacks what its type needs, or says what it cannot mean",
+    "threshold_invalid": "the unit's threshold follows another policy than is in force there, or leaves its limits",
 }
 
 

@@ -15,12 +15,15 @@ import structlog
 from agents.checking import parse_time_ms
 from agents.observer import ChunkReport, Observer
 from agents.outcome import Outcome
+from agents.rules import Rules
 from agents.ward import Ward
 
-__all__ = ["Reporting"]
+__all__ = ["ALL_OTHERS", "MOST_SHOWN", "UNKNOWN_UNIT", "Reporting"]
 
 _log = structlog.get_logger(__name__)
 _PROGRESS_SECONDS = 3.0
+MOST_SHOWN = 100  # units whose threshold is reported
+ALL_OTHERS, UNKNOWN_UNIT = "(all others)", "(unknown)"  # no unit's name
 
 
 class Reporting:
@@ -32,6 +35,7 @@ class Reporting:
         self._record_bytes = record_bytes
         self._lag_of: set[int] = set()
         self._told_progress = 0.0
+        self._rules: Rules | None = None
 
     def worked_off(self, records: Sequence[Any], outcome: Outcome, acknowledged: float, seconds: float) -> None:
         """Report records that are done: `acknowledged` is when (epoch seconds), `seconds` is how long it took."""
@@ -87,6 +91,15 @@ class Reporting:
         self._observer.loop_turned()
         counts = self._ward.counts()
         self._observer.ward_counted(counts, counts.held * self._record_bytes)
+
+    def show_rules(self, rules: Sequence[Rules]) -> None:
+        """Report the raise thresholds in force, by the first of these rules; nothing where they were shown last."""
+        first = next(iter(rules), None)
+        if first is None or first is self._rules:
+            return
+        self._rules = first
+        units = {unit or UNKNOWN_UNIT: first.of_unit(unit).raise_threshold for unit in sorted(first.units)[:MOST_SHOWN]}
+        self._observer.thresholds_shown({ALL_OTHERS: first.common.raise_threshold, **units})
 
     def count_lag(self, lag: Mapping[int, int]) -> None:
         """Report the records that wait, by partition; partitions that have left this worker are taken back."""

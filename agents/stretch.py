@@ -1,4 +1,4 @@
-"""The work on a stretch of a partition's log: the records of one chunk that one policy decides on.
+"""The work on a stretch of a partition's log: the records of one chunk that the same rules decide on.
 
 It is worked off in rounds: in each, a run of every patient (see `agents.runs`), until nothing is left. All patients of
 a round go through the model together.
@@ -21,10 +21,10 @@ from agents.moves import SEPSIS, Moved
 from agents.observing import Observed, Observing
 from agents.outcome import LogRecord, Outcome
 from agents.outputs import Outputs, explained
-from agents.policy import Policy
 from agents.reasons import tell
 from agents.record import RecordLayout, Rows
 from agents.rejection import Rejection
+from agents.rules import RowRules, Rules
 from agents.runs import Pending, first_runs, heads_of
 from agents.steps import Steps
 from models.stay_model import StayModel
@@ -38,13 +38,13 @@ _Index = NDArray[np.intp]
 
 
 class Stretch:
-    """The work on the records of one chunk that one policy decides on."""
+    """The work on the records of one chunk that the same rules decide on."""
 
     def __init__(
         self,
         *,
         model: StayModel,
-        policy: Policy,
+        rules: Rules,
         limits: Limits,
         layout: RecordLayout,
         partition: int,
@@ -54,14 +54,15 @@ class Stretch:
     ) -> None:
         self.model, self.limits, self.layout = model, limits, layout
         self.partition, self.records, self.out = partition, records, outcome
-        self.outputs, self.explains = Outputs(model, policy), explains
-        self.policy = policy
+        self.in_force, self.explains = rules, explains
         self.steps = Steps(model)
         self.closed: list[list[ClosedStep]] = []
         self.unexplained: list[tuple[int, int]] = []  # alerts whose reasons are still to be told, and their rows
         self.alerts: Alerts
         self.observing: Observing
+        self.outputs: Outputs
         self.rows: Rows
+        self.rules: RowRules
 
     def run(self, columns: Columns, known: dict[bytes, bytes | None]) -> None:
         """Work off checked entries; `known` has the patients' stored records."""
@@ -81,7 +82,9 @@ class Stretch:
 
     def _begin(self, rows: Rows) -> None:
         self.rows = rows
-        self.alerts = Alerts(rows, self.policy, self._moved)
+        self.rules = RowRules(self.in_force, rows)
+        self.outputs = Outputs(self.model, self.rules)
+        self.alerts = Alerts(rows, self.rules, self._moved)
         self.observing = Observing(rows, self.steps, self.alerts, self.out, self._explain)
         self.closed = [[] for _ in range(len(rows))]
 
@@ -141,11 +144,13 @@ class Stretch:
                 self._end_stay(i, row, start_ms, "another stay was admitted")
             elif record["watched"] and start_ms - int(record["clock_ms"]) > self._longest_silence(row):
                 self._end_stay(i, row, int(record["clock_ms"]), _SILENT)
-            if not record["watched"]:
-                stays.start(self.rows, row, self.model, start_ms)
+            begins = not record["watched"]
+            if begins:
+                self._start_stay(row, start_ms)
+            self._apply_details(row, change)
+            if begins:
                 arrived = np.array([self.records[i].timestamp], dtype=np.int64)
                 self.alerts.arrived(np.array([row]), arrived, np.array([change.time_ms], dtype=np.int64))
-            self._apply_details(row, change)
             record["announced"] = 1
         elif kind in {"updated", "transferred"}:
             self._apply_details(row, change)
@@ -160,15 +165,23 @@ class Stretch:
             self.out.erased[said.patient_id] = self.records[i].offset
         else:
             late_ms = self.limits.late_hours * _HOUR_MS
-            past = clock.is_past(self.rows[row : row + 1], said.time_ms, self.policy, late_ms)[0]
+            terms = self.rules.terms(np.array([row]))
+            past = clock.is_past(self.rows[row : row + 1], said.time_ms, terms, late_ms)[0]
             if "forget" not in said.due or not past:
                 return
         self.layout.forget(self.rows, row)
+        self.rules.renew(row)
         self.out.forgotten.append(bytes(self.rows["key"][row]))
+
+    def _start_stay(self, row: int, start_ms: int) -> None:
+        """Begin a stay; until something says so it is in no unit."""
+        stays.start(self.rows, row, self.model, start_ms)
+        self.rules.renew(row)
 
     def _apply_details(self, row: int, change: StayChange) -> None:
         """Take over details; they change the risk too, though an alert moves only with the next observation."""
         stays.apply_details(self.rows, row, change)
+        self.rules.renew(row)
         if self.rows["last_ms"][row].any():
             index = np.array([row])
             self.observing.take_over(index, self.steps.provisional(self.rows, index), np.zeros(1, dtype=np.intp))
@@ -207,7 +220,7 @@ class Stretch:
         if record["watched"] and time_ms - clock > self._longest_silence(row):
             self._end_stay(i, row, clock, _SILENT)
         if not record["watched"]:
-            stays.start(self.rows, row, self.model, time_ms)
+            self._start_stay(row, time_ms)
         elif time_ms < clock - late_ms:
             detail = f"time lies more than {limits.late_hours:g} h before the patient's newest observation"
             self.out.rejected.append((i, Rejection("too_late", detail)))

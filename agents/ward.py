@@ -18,16 +18,16 @@ from agents.canary import is_canary
 from agents.episodes import KINDS
 from agents.in_force import is_settings_key
 from agents.moves import LOST, OPEN, PRIORITIES, Phase
-from agents.policy import Policy
+from agents.rules import Rules
 
 __all__ = ["PHASES", "Ward", "WardCounts"]
 
 PHASES = tuple(phase.name.lower() for phase in OPEN)
 _FIELDS = (
     "watched", "assessable", "live", "on", "phase", "priority", "waiting_ms", "snooze_ms", "snooze_live", "arrived_ms",
-    "ended_ms", "reserved",
+    "ended_ms", "reserved", "unit",
 )  # fmt: skip
-_DTYPE = np.dtype([("canary", "u1"), *((name, *record.HEAD.fields[name][:1]) for name in _FIELDS)])  # type: ignore[index]
+_DTYPE = np.dtype([("canary", "u1"), ("rule", "<u4"), *((name, *record.HEAD.fields[name][:1]) for name in _FIELDS)])  # type: ignore[index]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class _Room:
         self._place: dict[bytes, int] = {}
         self._rows: NDArray[Any] = np.zeros(64, _DTYPE)
         self._asked: NDArray[np.bool_] = np.zeros((64, len(clock.DUE)), dtype=np.bool_)
+        self._rules: Rules | None = None  # by which the rows' `rule` counts
 
     @property
     def rows(self) -> NDArray[Any]:
@@ -78,6 +79,21 @@ class _Room:
         for name in _FIELDS:
             self._rows[name][index] = heads[name]
         self._asked[index] = False
+        self._number(index)
+
+    def terms(self, rules: Rules) -> Any:
+        """Return by which terms each patient is decided on, or one set where it is the same for all."""
+        if rules.one_for_all:
+            return rules.table[0]
+        if rules is not self._rules:
+            self._rules = rules
+            self._number(np.arange(len(self.keys)))
+        return rules.table[self.rows["rule"]]
+
+    def _number(self, index: NDArray[np.intp]) -> None:
+        if self._rules is not None:
+            units = self._rows["unit"][index].tolist()
+            self._rows["rule"][index] = np.array([self._rules.number(unit) for unit in units], dtype=np.uint32)
 
     def _drop(self, key: bytes) -> None:
         at = self._place.pop(key, None)
@@ -125,12 +141,15 @@ class Ward:
         """Return the partitions in which there are patients."""
         return list(self._rooms)
 
-    def due(self, partition: int, now_ms: int, policy: Policy, late_ms: float) -> list[tuple[bytes, list[str]]]:
-        """Return what the wall clock makes due of the partition's patients, each only once until it has been read."""
+    def due(self, partition: int, now_ms: int, rules: Rules, late_ms: float) -> list[tuple[bytes, list[str]]]:
+        """Return what the wall clock makes due of the partition's patients, each only once until it has been read.
+
+        Each goes by the policy of the patient's unit.
+        """
         room = self._rooms.get(partition)
         if room is None:
             return []
-        new = clock.due(room.rows, now_ms, policy, late_ms) & ~room.asked
+        new = clock.due(room.rows, now_ms, room.terms(rules), late_ms) & ~room.asked
         some = np.flatnonzero(new.any(axis=1)).tolist()
         room.asked[some] |= new[some]
         return [(room.keys[at], [clock.DUE[what] for what in np.flatnonzero(new[at])]) for at in some]

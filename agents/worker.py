@@ -31,9 +31,8 @@ from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, of_patients
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
-from agents.in_force import InForce, settings_key, settings_record
 from agents.lanes import Lanes, Room
-from agents.messages import Identity, Settings
+from agents.naming import Naming
 from agents.observer import Observer, Status
 from agents.outputs import utc
 from agents.policy import Policy
@@ -66,15 +65,23 @@ _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker
 
 
 class Worker:
-    """Runs one model under one policy over the partitions that the consumer group gives it."""
+    """Runs one model over the partitions that the consumer group gives it; units may have policies of their own."""
 
-    def __init__(self, config: WorkerConfig, model: StayModel, policy: Policy, observer: Observer) -> None:
+    def __init__(
+        self,
+        config: WorkerConfig,
+        model: StayModel,
+        policy: Policy,
+        observer: Observer,
+        units: Mapping[str, Policy] | None = None,
+    ) -> None:
         self._config = config
-        self._core = Core(model, policy, config.limits, right_partition=self._partition_of)
+        self._core = Core(model, policy, config.limits, units=units, right_partition=self._partition_of)
         self._ward = Ward()
         self._reporting = Reporting(observer, self._ward, self._core.layout.record_bytes)
+        self._naming = Naming(self._core, lambda key: self._states.stored(key))  # noqa: PLW0108 (the table is made later)
         self._clock = ClockWatch(
-            self._ward, self, self._policy_of, self._append_to_log, late_ms=config.limits.late_hours * _HOUR_MS
+            self._ward, self, self._naming.rules_of, self._append_to_log, late_ms=config.limits.late_hours * _HOUR_MS
         )
         self._ends: dict[int, int] = {}  # of the logs' partitions, as they were when the state was recovered
         self._held_to: dict[int, int] = {}  # and up to where the states held them
@@ -341,23 +348,11 @@ class Worker:
         self._ends = {partition: ends.get(log) or 0 for partition, log in logs.items()}
         self._ward.begin(held)
         self._clock.begin()
-        await self._name_settings(partitions)
+        await self._naming.name_settings(partitions, self._append_to_log)
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
         self._reporting.recovered(partitions, seconds, self._states.recovered_bytes)
         await self._clock.look()
-
-    async def _name_settings(self, partitions: set[int]) -> None:
-        """Say in the logs under which policy and model they are worked off from here on, where they last said another.
-
-        What stands before it is still decided on under the policy that the log named last.
-        """
-        core, now = self._core, utc(round(time.time() * 1000))
-        model = Identity(core.model.name, core.model.version, core.model.digest)
-        for partition in sorted(partitions):
-            if not InForce.load(self._states.stored(settings_key(partition))).names(core.policy, model):
-                await self._append_to_log(partition, [settings_record(Settings(core.policy, model, now))])
-                _log.info("settings_appended", partition=partition, policy=core.policy.digest, model=model.digest)
 
     def waiting(self, partition: int) -> int | None:
         """Return how many records of a partition of the logs wait; None where that is not known yet."""
@@ -366,10 +361,6 @@ class Worker:
         if waiting is None and self._held_to.get(partition, 0) == end:
             return 0  # nothing was sought yet, and nothing stands after what the states hold
         return waiting
-
-    def _policy_of(self, partition: int) -> Policy:
-        """Return the policy that decides on what comes next in a partition."""
-        return InForce.load(self._states.stored(settings_key(partition))).newest or self._core.policy
 
     async def _append_to_log(self, partition: int, records: Sequence[Outgoing]) -> None:
         await send(self.app, self._config.topics.observations, partition, records)
@@ -390,6 +381,7 @@ class Worker:
         while True:
             self._beat = time.monotonic()
             self._reporting.count_ward()
+            self._reporting.show_rules([self._naming.rules_of(partition) for partition in sorted(self._ends)[:1]])
             if self.app is not None and self.app.started and self.app.in_recovery:
                 self._reporting.recovering(self._states.held, self._states.recovered_bytes)
             if self.app is not None and self.app.started and self._ready:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from agents.episodes import risk_turn
 from agents.policy import Policy, chosen_for, load_policy
+from agents.rules import terms_of
 from models.alarm_figures import AlertCourse
 from models.cohort import Cohort
 from models.scoring import Scored
 from models.stay_model import StayModel
 
-__all__ = ["alert_course", "at_threshold", "policy_for", "threshold_for"]
+__all__ = ["alert_course", "policy_for", "threshold_for"]
 
 _HALVINGS = 10
 _HOUR_MS = 3_600_000
@@ -31,14 +31,14 @@ def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
     decides = scored.observed & scored.assessable
     longest_first = np.argsort(-cohort.lengths, kind="stable")
     starts, falling = cohort.offsets[:-1][longest_first], -cohort.lengths[longest_first]
-    on = np.zeros(cohort.n_stays, dtype=np.bool_)
+    terms, on = terms_of(policy), np.zeros(cohort.n_stays, dtype=np.bool_)
     since_ms, ended_ms, held_ms = (np.zeros(cohort.n_stays, dtype=np.int64) for _ in range(3))
     for hour in range(int(cohort.lengths.max(initial=0))):
         here = int(np.searchsorted(falling, -hour, side="left"))  # stays with more rows than `hour`
         rows = starts[:here] + hour
         clock_ms = (cohort.steps[rows].astype(np.int64) + 1) * _HOUR_MS
         turned = risk_turn(
-            policy,
+            terms,
             on=on[:here],
             since_ms=since_ms[:here],
             risk=scored.risk[rows],
@@ -71,12 +71,6 @@ def policy_for(model: StayModel, file: Path | None) -> Policy:
         resolve_threshold=own.pager_resolve,
         model=f"{model.name} {model.version}",
     )
-
-
-def at_threshold(policy: Policy, raise_threshold: float) -> Policy:
-    """Return the policy with another raise threshold, resolving at the same share of it."""
-    share = policy.resolve_threshold / policy.raise_threshold
-    return msgspec.structs.replace(policy, raise_threshold=raise_threshold, resolve_threshold=raise_threshold * share)
 
 
 def threshold_for(burden: float, of: Callable[[float], float], candidates: Sequence[float]) -> float | None:

@@ -1,7 +1,7 @@
 """Every metric that a worker or a canary exports: its kind, unit, labels and meaning, as data.
 
-Nothing is exported that does not stand here. Labels have few values that are known beforehand, and never a patient,
-stay, bed or alert.
+Nothing is exported that does not stand here. Labels have few values that are known beforehand, but for units, of which
+a hundred are shown; and never a patient, stay, bed or alert.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from agents.moves import PRIORITIES
 from agents.observer import CHECKS
 from agents.record import RESET_REASONS
 from agents.rejection import REASONS
+from agents.reporting import ALL_OTHERS, MOST_SHOWN, UNKNOWN_UNIT
 from agents.ward import PHASES
 from models.vital_signs import NAMES
 from monitor.version import VERSION
@@ -255,10 +256,19 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("name", "version", "digest"),
     ),
     Metric(
+        "sepsis_monitor_raise_threshold",
+        "gauge",
+        "probability",
+        f"From which risk on patients of a unit are alerted now, as the first of this worker's partitions has it: of "
+        f"units with a policy or a moved threshold of their own, at most {MOST_SHOWN}; {ALL_OTHERS}: of the rest; "
+        f"{UNKNOWN_UNIT}: of patients of whom no unit is known, where their threshold was moved.",
+        labels=("unit",),
+    ),
+    Metric(
         "sepsis_monitor_policy_info",
         "info",
         "",
-        "The policy that decides on alerts; always 1.",
+        "The policy that decides on alerts in units without one of their own; always 1.",
         labels=("name", "version", "digest"),
     ),
     Metric(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import Policy
+from agents.policy import Policy, at_threshold
 from models.alarm_figures import AlertCourse, alarm_figures, leads, repeated_alerts
 from models.baselines import cross_fitted, rule_scores
 from models.cohort import Cohort
@@ -25,7 +25,7 @@ from models.scoring import Scored, score_cohort
 from models.stay_model import StayModel
 from models.subgroups import hospitals, subgroups
 from models.vital_signs import NAMES
-from monitor.alert_course import alert_course, at_threshold, threshold_for
+from monitor.alert_course import alert_course, threshold_for
 
 __all__ = ["SPANS", "Evaluator", "TrainedBaseline", "View", "health_of", "plain"]
 

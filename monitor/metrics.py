@@ -7,7 +7,7 @@ it is right.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -62,7 +62,7 @@ class Metrics:
         self._counters, self._gauges, self._histograms = made.counters, made.gauges, made.histograms
 
     def identify(self, *, model: tuple[str, str, str], policy: tuple[str, str, str]) -> None:
-        """Say which model and policy are at work: name, version and digest of each."""
+        """Say which model and common policy are at work: name, version and digest of each."""
         for metric, identity in (("model_info", model), ("policy_info", policy)):
             self._gauges[metric].clear()
             self._gauges[metric].labels(*identity).set(1)
@@ -117,6 +117,12 @@ class Metrics:
             self._gauges["oldest_unacknowledged_timestamp_seconds"].labels(kind).set(since)
         self._gauges["newest_observation_timestamp_seconds"].set(counts.newest_ms / 1000)
         self._gauges["state_bytes"].set(state_bytes)
+
+    def thresholds_shown(self, by_unit: Mapping[str, float]) -> None:
+        """Show from which risk on patients of each unit are alerted."""
+        self._gauges["raise_threshold"].clear()
+        for unit, threshold in by_unit.items():
+            self._gauges["raise_threshold"].labels(unit).set(threshold)
 
     def loop_turned(self) -> None:
         """Show that the event loop turns."""

@@ -19,9 +19,9 @@ _INTRODUCTION = """\
 
 Written from [`monitor/catalogue.py`](../monitor/catalogue.py) by `python -m monitor.metrics_page`; a test holds the two
 together. Every process serves its own at `http.host`:`http.port`, `/metrics`. Units are base units. Labels have few
-values that are known beforehand: never a patient, stay, bed or alert, so that the number of series does not grow with
-the patients. Rules and alerts are in [`deploy/prometheus`](../deploy/prometheus), what to do about them in
-[`runbooks`](runbooks/README.md).
+values that are known beforehand, but for a ward's units: never a patient, stay, bed or alert, so that the number of
+series does not grow with the patients. Rules and alerts are in [`deploy/prometheus`](../deploy/prometheus), what to do
+about them in [`runbooks`](runbooks/README.md).
 
 Kinds: a counter only rises while the process lives; a gauge goes both ways; a histogram has `_bucket`s (their upper
 bounds below), `_sum` and `_count`; an info is always 1, and its labels say what it is about.

@@ -14,6 +14,7 @@ from agents.moves import Moved
 from agents.outputs import Outputs
 from agents.policy import Bounds, Policy
 from agents.record import RecordLayout
+from agents.rules import RowRules, Rules
 from tests.agents.logs import MINUTE, MODEL, START
 
 __all__ = ["LAYOUT", "POLICY", "Bed"]
@@ -54,12 +55,13 @@ class Bed:
             self.rows[name] = value
         self.rows["clock_ms"] = START
         self.rows["risk"] = self.rows["last_value"] = np.nan
-        outputs = Outputs(MODEL, self.policy)
+        rules = RowRules(Rules(self.policy), self.rows)
+        outputs = Outputs(MODEL, rules)
 
         def tell(said: Moved) -> None:
             self.told.append(outputs.alert(self.rows, said, SourcePosition(0, said.place)))
 
-        self.alerts = Alerts(self.rows, self.policy, tell)
+        self.alerts = Alerts(self.rows, rules, tell)
 
     @property
     def now_ms(self) -> int:

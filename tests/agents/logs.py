@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from agents.core import Core, Outcome
 from agents.decoding import Headers, Limits
-from agents.episodes import KINDS, alert_id
 from agents.messages import (
     CLOCK_TYPE,
     OBEYED_TYPE,
     SETTINGS_TYPE,
     STAY_TYPE,
+    THRESHOLD_TYPE,
     AlertEvent,
     Identity,
     RiskScore,
     Settings,
+    UnitThreshold,
 )
 from agents.outputs import utc
 from agents.policy import Policy
@@ -53,7 +54,7 @@ __all__ = [
     "observation",
     "patient_logs",
     "settings_record",
-    "told_wards",
+    "threshold_record",
     "vital_signs",
     "wards",
     "work_off",
@@ -130,10 +131,21 @@ def clock(patient: str, time_ms: int, *due: str) -> Record:
     return Record(patient.encode(), json.dumps(said).encode(), time_ms, (("ce_type", CLOCK_TYPE.encode()),))
 
 
-def settings_record(policy: Policy, time_ms: int = START) -> Record:
-    """Return a record that names the policy for what stands after it."""
-    said = Settings(policy, Identity(MODEL.name, MODEL.version, MODEL.digest), utc(time_ms))
+def settings_record(policy: Policy, time_ms: int = START, units: Mapping[str, Policy] | None = None) -> Record:
+    """Return a record that names the policies for what stands after it."""
+    model = Identity(MODEL.name, MODEL.version, MODEL.digest)
+    said = Settings(policy, model, utc(time_ms), units=dict(units or {}))
     return Record(None, msgspec.json.encode(said), time_ms, (("ce_type", SETTINGS_TYPE.encode()),))
+
+
+def threshold_record(
+    unit: str, raise_threshold: float, policy: Policy, counted_ms: int = START, time_ms: int | None = None
+) -> Record:
+    """Return a record that moves a unit's threshold for what stands after it."""
+    time_ms = max(START, counted_ms) if time_ms is None else time_ms
+    named = Identity(policy.name, policy.version, policy.digest)
+    said = UnitThreshold(unit, raise_threshold, utc(counted_ms), 3, 4.5, named, utc(time_ms))
+    return Record(None, msgspec.json.encode(said), time_ms, (("ce_type", THRESHOLD_TYPE.encode()),))
 
 
 def garbage(patient: str, time_ms: int) -> Record:
@@ -156,9 +168,9 @@ def never_alerting() -> Policy:
     return between(0.999, 0.998)
 
 
-def new_core(policy: Policy = BUSY) -> Core:
+def new_core(policy: Policy = BUSY, units: Mapping[str, Policy] | None = None) -> Core:
     """Return a core such as a worker has after a restart."""
-    return Core(MODEL, policy, LIMITS)
+    return Core(MODEL, policy, LIMITS, units=units)
 
 
 @dataclass
@@ -290,52 +302,6 @@ def wards(draw: st.DrawFn, longest: int = 12) -> list[Record]:
     turns = draw(st.permutations([number for number, log in enumerate(logs) for _ in log]))
     waiting = [iter(log) for log in logs]
     return numbered(next(waiting[number]) for number in turns)
-
-
-_SEEN: tuple[dict[str, object], ...] = (  # from risks of 4.5 % to 6.7 %, and one that says too little
-    {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37},
-    {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35},
-    {"heart_rate": 110, "respiratory_rate": 24, "temperature": 38.5},
-    {"heart_rate": 170, "respiratory_rate": 40, "temperature": 41, "systolic_bp": 70},
-    {"systolic_bp": 100},
-)
-_COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
-    ("acknowledge", {}),
-    ("acknowledge", {"sequence": 1}),
-    ("snooze", {"minutes": 30}),
-    ("snooze", {"minutes": 600}),
-    ("dismiss", {"reason": "artefact"}),
-    ("mark", {"verdict": "true"}),
-    ("mark", {"verdict": "already_treated"}),
-)
-_DUE = ("monitoring_lost", "escalate", "snooze_over", "forget", "something_new")
-_SAID = ("observed",) * 8 + ("command",) * 4 + ("clock",) * 2 + ("settings", "discharged", "admitted")
-_SOME_MINUTES = st.sampled_from([0, 1, 4, 6, 13, 29, 31, 45, 91, 125] * 4 + [97 * 60])
-
-
-@st.composite
-def told_wards(draw: st.DrawFn, longest: int = 25) -> list[Record]:
-    """Draw the logs of two patients into which people and the wall clock speak, and in which the policy changes."""
-    minute = 0
-    log = [observation("p", START, **_SEEN[2]), observation("q", START, **_SEEN[4])]
-    for _ in range(draw(st.integers(1, longest))):
-        minute += draw(_SOME_MINUTES)
-        patient, time_ms = draw(st.sampled_from(["p", "p", "q"])), START + minute * MINUTE
-        kind = draw(st.sampled_from(_SAID))
-        if kind == "observed":
-            log.append(observation(patient, time_ms, **draw(st.sampled_from(_SEEN))))
-        elif kind == "clock":
-            log.append(clock(patient, time_ms, *draw(st.lists(st.sampled_from(_DUE), min_size=1, max_size=3))))
-        elif kind == "settings":
-            log.append(settings_record(draw(st.sampled_from([BUSY, EVENTFUL, between(0.05, 0.048)])), time_ms))
-        elif kind == "command":
-            what, fields = draw(st.sampled_from(_COMMANDS))
-            which, episode = draw(st.sampled_from(KINDS + KINDS[:1] * 4)), draw(st.sampled_from([1, 1, 1, 2, 3]))
-            alert = alert_id(patient, f"{patient}-1", START, which, episode)
-            log.append(command(patient, what, alert, time_ms, **fields))
-        else:
-            log.append(admission(patient, kind, time_ms, source_offset=len(log)))
-    return numbered(log)
 
 
 def cuts_of(records: Log) -> st.SearchStrategy[list[int]]:

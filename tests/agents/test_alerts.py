@@ -15,6 +15,7 @@ from agents.messages import Command
 from agents.moves import BLIND, SEPSIS
 from agents.policy import Policy
 from agents.record import SEEN_COMMANDS
+from agents.rules import RowRules, Rules
 from tests.agents.bed import POLICY, Bed
 from tests.agents.logs import HOUR, MINUTE, START
 
@@ -268,7 +269,8 @@ def test_many_rows_are_each_decided_on_as_alone() -> None:
     rows = np.concatenate([Bed().rows for _ in range(6)])
     rows["key"] = [b"p%d" % row for row in range(6)]
     together: dict[int, list[tuple[str, int]]] = {row: [] for row in range(6)}
-    many = Alerts(rows, POLICY, lambda said: together[said.row].append((said.transition, said.at_ms)))
+    rules = RowRules(Rules(POLICY), rows)
+    many = Alerts(rows, rules, lambda said: together[said.row].append((said.transition, said.at_ms)))
     alone = [Bed() for _ in range(6)]
     index = np.arange(6)
     for step in range(40):

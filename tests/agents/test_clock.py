@@ -15,6 +15,7 @@ from agents.clock_watch import ClockWatch
 from agents.control import ClockSaid
 from agents.decoding import decode_log_record
 from agents.policy import Policy
+from agents.rules import Rules
 from agents.sending import Outgoing
 from agents.ward import Ward, WardCounts
 from tests.agents.logs import (
@@ -39,6 +40,7 @@ from tests.agents.logs import (
 DAY = 24 * HOUR
 ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 POLICY = structs.replace(between(1e-6, 1e-7), acknowledge_minutes=30, monitoring_lost_minutes=90)
+RULES = Rules(POLICY)
 CALM = structs.replace(never_alerting(), monitoring_lost_minutes=90)
 
 
@@ -53,7 +55,7 @@ def ward_of(run: Run) -> Ward:
 
 
 def due(run: Run, minute: float, policy: Policy = POLICY) -> dict[bytes, list[str]]:
-    return dict(ward_of(run).due(0, START + round(minute * MINUTE), policy, DAY))
+    return dict(ward_of(run).due(0, START + round(minute * MINUTE), Rules(policy), DAY))
 
 
 # -- what is due
@@ -92,19 +94,36 @@ def test_a_snooze_runs_out_by_the_wall_clock() -> None:
     assert due(run, 20) == {b"p": ["snooze_over"]}
 
 
+def test_each_patient_is_waited_for_by_the_policy_of_the_unit() -> None:
+    hasty = structs.replace(POLICY, acknowledge_minutes=5, monitoring_lost_minutes=20)
+    log = [admission(name, "admitted", START, unit=unit) for name, unit in (("p", "MICU"), ("q", "SICU"))]
+    run = lived(*log, *(observation(name, START, **ILL) for name in "pq"))
+    ward, rules, now = ward_of(run), Rules(POLICY, {"MICU": hasty}), START + 20 * MINUTE
+    assert ward.due(0, START + 4 * MINUTE, rules, DAY) == []
+    assert ward.due(0, now, rules, DAY) == [(b"p", ["monitoring_lost", "escalate"])]
+    moved = [admission("p", "transferred", now, unit="SICU"), admission("q", "transferred", now, unit="MICU")]
+    work_off(numbered(moved, first=4), core=new_core(POLICY), onto=run)
+    ward.take(0, run.states)
+    assert ward.due(0, now, rules, DAY) == [(b"q", ["monitoring_lost", "escalate"])]
+    ward.take(0, run.states)
+    assert ward.due(0, now, Rules(hasty), DAY) == [(key, ["monitoring_lost", "escalate"]) for key in (b"p", b"q")]
+    ward.take(0, run.states)
+    assert ward.due(0, now, RULES, DAY) == []
+
+
 def test_a_need_is_told_once_until_it_has_been_read() -> None:
     run = lived(observation("p", START, **ILL), observation("q", START, **ILL))
     ward = ward_of(run)
     now = START + 30 * MINUTE
-    assert [key for key, _ in ward.due(0, now, POLICY, DAY)] == [b"p", b"q"]
-    assert ward.due(0, now, POLICY, DAY) == []
+    assert [key for key, _ in ward.due(0, now, RULES, DAY)] == [b"p", b"q"]
+    assert ward.due(0, now, RULES, DAY) == []
     said = numbered([clock("p", now, "escalate")], first=2)
     work_off(said, core=new_core(POLICY), onto=run)
     ward.take(0, {b"p": run.states[b"p"]})
-    assert ward.due(0, now + 90 * MINUTE, POLICY, DAY) == [(b"p", ["monitoring_lost"]), (b"q", ["monitoring_lost"])]
+    assert ward.due(0, now + 90 * MINUTE, RULES, DAY) == [(b"p", ["monitoring_lost"]), (b"q", ["monitoring_lost"])]
     ward.begin({0: run.states.items()})
-    assert dict(ward.due(0, now + 90 * MINUTE, POLICY, DAY))[b"q"] == ["monitoring_lost", "escalate"]
-    assert ward.due(1, now, POLICY, DAY) == []
+    assert dict(ward.due(0, now + 90 * MINUTE, RULES, DAY))[b"q"] == ["monitoring_lost", "escalate"]
+    assert ward.due(1, now, RULES, DAY) == []
 
 
 def test_many_patients_fit_and_are_counted() -> None:
@@ -147,7 +166,7 @@ class Log:
 
 
 def watching(run: Run, log: Log, policy: Policy = POLICY) -> ClockWatch:
-    return ClockWatch(ward_of(run), log, lambda _: policy, log.append, late_ms=DAY)
+    return ClockWatch(ward_of(run), log, lambda _: Rules(policy), log.append, late_ms=DAY)
 
 
 def said(log: Log) -> list[Any]:

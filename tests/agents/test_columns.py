@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.columns import Columns, decode_chunk
-from agents.control import SettingsSaid
-from agents.decoding import Headers, Measured, decode_log_record
+from agents.control import SettingsSaid, ThresholdSaid
+from agents.decoding import Headers, Measured, NamedSaid, decode_log_record
 from agents.messages import OBSERVATION_TYPE
 from agents.rejection import Rejection
-from tests.agents.logs import BUSY, LIMITS, START, Log, Record, observation, settings_record, told_wards, wards
+from tests.agents.logs import BUSY, LIMITS, START, Log, Record, observation, settings_record, wards
+from tests.agents.told import told_wards
 from tests.bad_inputs import bad_inputs
 
 GOOD = observation("p", START, heart_rate=80, temperature=37.2)
@@ -26,7 +27,7 @@ class Said:
     """What one record comes to, whichever way it was decoded."""
 
     refused: tuple[Rejection, ...] = ()
-    settings: SettingsSaid | None = None
+    named: NamedSaid | None = None
     entry: object = None
     key: bytes = b""
 
@@ -37,8 +38,8 @@ def one_by_one(log: Log) -> list[Said]:
         said = decode_log_record(record.key, record.value, record.headers, record.timestamp, LIMITS)
         if isinstance(said, Rejection):
             found.append(Said((said,)))
-        elif isinstance(said, SettingsSaid):
-            found.append(Said(settings=said))
+        elif isinstance(said, SettingsSaid | ThresholdSaid):
+            found.append(Said(named=said))
         elif isinstance(said, Measured):
             values = tuple(np.array(said.values, dtype=np.float32).tobytes())
             partly = (said.partly,) if said.partly else ()
@@ -51,7 +52,7 @@ def one_by_one(log: Log) -> list[Said]:
 def as_columns(log: Log) -> list[Said]:
     columns = decode_chunk(log, LIMITS)
     found = {i: Said((refusal,)) for i, refusal in columns.rejected}
-    found |= {i: Said(settings=said) for i, said in columns.settings}
+    found |= {i: Said(named=said) for i, said in columns.named}
     for at, i in enumerate(columns.place):
         refused = (columns.partly[at],) if at in columns.partly else ()
         if at in columns.others:
@@ -114,7 +115,7 @@ def test_a_chunk_of_plain_observations_is_all_columns() -> None:
     typed = Record(b"p", GOOD.value, START, (("ce_type", OBSERVATION_TYPE.encode()),))
     columns = decode_chunk([GOOD, typed, GOOD], LIMITS)
     assert (columns.place, columns.key) == ([0, 1, 2], [b"p"] * 3)
-    assert (columns.others, columns.partly, columns.rejected, columns.settings) == ({}, {}, [], [])
+    assert (columns.others, columns.partly, columns.rejected, columns.named) == ({}, {}, [], [])
     assert columns.values[1].tolist()[:3:2] == [80, np.float32(37.2)]
 
 

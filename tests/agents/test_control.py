@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.appending import checked, decode_command
-from agents.control import ClockSaid, CommandSaid, SettingsSaid
+from agents.control import ClockSaid, CommandSaid, SettingsSaid, ThresholdSaid
 from agents.decoding import decode_log_record
-from agents.messages import CLOCK_TYPE, COMMAND_TYPE, OBEYED_TYPE, SETTINGS_TYPE
+from agents.messages import CLOCK_TYPE, COMMAND_TYPE, OBEYED_TYPE, SETTINGS_TYPE, THRESHOLD_TYPE
 from agents.outputs import utc
 from agents.policy import load_policy
 from agents.rejection import Rejection
-from tests.agents.logs import BUSY, HOUR, LIMITS, START, Record, clock, command, settings_record
+from tests.agents.logs import BUSY, HOUR, LIMITS, START, Record, clock, command, settings_record, threshold_record
 
 SAID: dict[str, Any] = {
     "command_id": "c-1",
@@ -106,6 +106,19 @@ def test_what_stands_in_the_log_is_read_as_what_it_is() -> None:
     settings_said = in_log(settings_record(BUSY))
     assert isinstance(settings_said, SettingsSaid)
     assert settings_said.settings.policy == BUSY
+    assert in_log(threshold_record("MICU", 0.05, BUSY)) == ThresholdSaid("MICU", 0.05, START, BUSY.digest)
+
+
+def test_policies_of_many_units_fit_into_one_record() -> None:
+    units = {f"unit {number}": BUSY for number in range(200)}
+    record = settings_record(BUSY, START, units)
+    assert len(record.value or b"") > 10 * LIMITS.value_bytes
+    said = in_log(record)
+    assert isinstance(said, SettingsSaid)
+    assert said.settings.units == units
+    more = in_log(settings_record(BUSY, START, {f"unit {number}": BUSY for number in range(2_000)}))
+    assert isinstance(more, Rejection)
+    assert more.reason == "value_too_large"
 
 
 def test_a_policy_is_the_same_after_its_way_through_the_log() -> None:
@@ -116,15 +129,15 @@ def test_a_policy_is_the_same_after_its_way_through_the_log() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([OBEYED_TYPE, CLOCK_TYPE, SETTINGS_TYPE]),
+    st.sampled_from([OBEYED_TYPE, CLOCK_TYPE, SETTINGS_TYPE, THRESHOLD_TYPE]),
     st.one_of(
         st.none(),
         st.binary(max_size=40),
-        st.dictionaries(st.sampled_from([*SAID, "due", "policy", "model"]), st.text(max_size=5)).map(
-            msgspec.json.encode
-        ),
+        st.dictionaries(
+            st.sampled_from([*SAID, "due", "policy", "model", "unit", "counted_until"]), st.text(max_size=5)
+        ).map(msgspec.json.encode),
     ),
 )
 def test_whatever_is_appended_is_read_or_refused(ce_type: str, value: bytes | None) -> None:
     record = Record(b"p", value, START, (("ce_type", ce_type.encode()),))
-    assert isinstance(in_log(record), Rejection | ClockSaid | CommandSaid | SettingsSaid)
+    assert isinstance(in_log(record), Rejection | ClockSaid | CommandSaid | SettingsSaid | ThresholdSaid)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from agents.core import Core
 from agents.decoding import decode_log_record
 from agents.messages import AlertEvent, SourcePosition
 from agents.record import RecordLayout
@@ -28,11 +30,11 @@ from tests.agents.logs import (
     new_core,
     numbered,
     observation,
-    told_wards,
     vital_signs,
     wards,
     work_off,
 )
+from tests.agents.told import EVENTFUL_UNITS, told_wards
 
 few = settings(max_examples=40, deadline=None)
 fewer = settings(max_examples=20, deadline=None)
@@ -63,6 +65,10 @@ def without_offset(run: Run) -> bytes:
     return bytes(rows.tobytes())
 
 
+def eventful(*, units: bool) -> Core:
+    return new_core(EVENTFUL, EVENTFUL_UNITS if units else None)
+
+
 # -- chunks
 
 
@@ -80,41 +86,48 @@ def test_record_by_record_equals_all_at_once(log: list[Record]) -> None:
     same_but_for_cuts(work_off(log), work_off(log, cuts=range(len(log))))
 
 
+@pytest.mark.parametrize("units", [False, True])
 @fewer
-@given(st.data())
-def test_any_cutting_gives_the_same_alerts_where_people_the_clock_and_settings_speak(data: st.DataObject) -> None:
-    log = data.draw(told_wards())
-    whole = work_off(log, core=new_core(EVENTFUL))
-    same_but_for_cuts(whole, work_off(log, core=new_core(EVENTFUL), cuts=data.draw(cuts_of(log))))
-    same_but_for_cuts(whole, work_off(log, core=new_core(EVENTFUL), cuts=range(len(log))))
+@given(data=st.data())
+def test_any_cutting_gives_the_same_alerts_where_people_the_clock_and_settings_speak(
+    data: st.DataObject, *, units: bool
+) -> None:
+    log = data.draw(told_wards(units=units))
+    whole = work_off(log, core=eventful(units=units))
+    same_but_for_cuts(whole, work_off(log, core=eventful(units=units), cuts=data.draw(cuts_of(log))))
+    same_but_for_cuts(whole, work_off(log, core=eventful(units=units), cuts=range(len(log))))
 
 
+@pytest.mark.parametrize("units", [False, True])
 @fewer
-@given(st.data())
-def test_a_crash_under_changing_settings_repeats_alerts_and_makes_no_new_ones(data: st.DataObject) -> None:
-    log = data.draw(told_wards())
+@given(data=st.data())
+def test_a_crash_under_changing_settings_repeats_alerts_and_makes_no_new_ones(
+    data: st.DataObject, *, units: bool
+) -> None:
+    log = data.draw(told_wards(units=units))
     middle = data.draw(st.integers(0, len(log)))
-    whole = work_off(log, core=new_core(EVENTFUL))
-    run = work_off(log[:middle], core=new_core(EVENTFUL))
+    whole = work_off(log, core=eventful(units=units))
+    run = work_off(log[:middle], core=eventful(units=units))
     kept = data.draw(st.sets(st.sampled_from(sorted(run.states))) if run.states else st.just(set()))
     survivors = Run(states={key: state for key, state in run.states.items() if key in kept})
-    resumed = work_off(log, core=new_core(EVENTFUL), onto=survivors)
+    resumed = work_off(log, core=eventful(units=units), onto=survivors)
     assert resumed.states == whole.states
     told = run.alerts + resumed.alerts
     assert all(alert in whole.alerts for alert in told)
     assert all(alert in told for alert in whole.alerts)
 
 
+@pytest.mark.parametrize("units", [False, True])
 @fewer
-@given(st.data())
-def test_what_the_service_appends_may_stand_there_twice(data: st.DataObject) -> None:
-    log = data.draw(told_wards())
+@given(data=st.data())
+def test_what_the_service_appends_may_stand_there_twice(data: st.DataObject, *, units: bool) -> None:
+    log = data.draw(told_wards(units=units))
     again: list[Record] = []
     for record in log:
         again.append(record)
         if record.headers:
             again += [record] * data.draw(st.integers(0, 2))
-    once, twice = (work_off(numbered(some), core=new_core(EVENTFUL)) for some in (log, again))
+    once, twice = (work_off(numbered(some), core=eventful(units=units)) for some in (log, again))
     assert without_place(once) == without_place(twice)
 
 

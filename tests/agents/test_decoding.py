@@ -177,6 +177,7 @@ def test_every_reason_has_a_test() -> None:
     elsewhere = {
         *("key_missing", "unknown_type", "admission_invalid"),  # below
         "command_invalid",  # see test_control
+        "threshold_invalid",  # see test_units
         *("wrong_partition", "too_late", "stay_ended"),  # decided by the state, not by decoding: see test_core
     }
     assert {reason for reason, _ in _REFUSED_OBSERVATIONS} | elsewhere == set(REASONS)

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from agents.episodes import Turn, alert_id, event_id, rejection_id, risk_turn
 from agents.policy import Policy
+from agents.rules import terms_of
 from tests.agents.logs import MINUTE, START, between
 
 RAISE, RESOLVE = 0.06, 0.04
@@ -24,7 +25,7 @@ def turned(
 ) -> Turn:
     n = len(on)
     return risk_turn(
-        policy,
+        terms_of(policy),
         on=np.array(on),
         since_ms=np.array(since, dtype=np.int64),
         risk=np.array(risk),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agents.publishing import alert_state_tombstones, score_tombstones
 from agents.record import STUB, source_offset, version
+from agents.rules import Rules
 from agents.ward import Ward
 from tests.agents.logs import (
     HOUR,
@@ -85,8 +86,8 @@ def test_the_ward_asks_once_and_lets_go() -> None:
     ward = Ward()
     ward.take(0, run.states)
     now = START + HOUR + PAST
-    assert dict(ward.due(0, now - 1, POLICY, DAY)).get(b"p") is None
-    assert dict(ward.due(0, now, POLICY, DAY)) == {b"p": ["forget"]}
+    assert dict(ward.due(0, now - 1, Rules(POLICY), DAY)).get(b"p") is None
+    assert dict(ward.due(0, now, Rules(POLICY), DAY)) == {b"p": ["forget"]}
     ward.take(0, forgotten().states)
     assert (ward.counts().held, ward.counts().watched) == (2, 2)
     ward.take(0, forgotten().states)

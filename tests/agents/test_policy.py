@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from agents.policy import PolicyError, chosen_for, critical_bounds, load_policy, mismatch
+from agents.policy import PolicyError, at_threshold, chosen_for, critical_bounds, load_policy, mismatch
 from models.artifact import load_model, untrained_model
 
 GOOD = """
@@ -125,3 +125,14 @@ def test_a_policy_belongs_to_the_model_and_version_that_it_names(tmp_path: Path)
         assert named in said
     assert f"raise_threshold = {other.manifest.thresholds.pager_raise}" in said
     assert not chosen_for(load_policy(written(tmp_path, GOOD.replace("1.0.0", "0.0.1"))), shipped)
+
+
+def test_another_threshold_keeps_the_hysteresis_and_no_priority_is_high_below_it() -> None:
+    policy = structs.replace(load_policy(), raise_threshold=0.1, resolve_threshold=0.06, escalate_threshold=0.3)
+    lower, higher = at_threshold(policy, 0.05), at_threshold(policy, 0.4)
+    assert (lower.raise_threshold, lower.resolve_threshold) == pytest.approx((0.05, 0.03))
+    assert higher.resolve_threshold == pytest.approx(0.24)
+    assert higher.escalate_threshold == 0.4
+    assert lower.escalate_threshold == 0.3
+    assert structs.replace(higher, raise_threshold=0.1, resolve_threshold=0.06, escalate_threshold=0.3) == policy
+    assert at_threshold(structs.replace(policy, escalate_threshold=None), 0.4).escalate_threshold is None

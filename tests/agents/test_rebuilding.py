@@ -33,10 +33,10 @@ from tests.agents.logs import (
     new_core,
     numbered,
     observation,
-    told_wards,
     wards,
     work_off,
 )
+from tests.agents.told import told_wards
 
 OTHER = untrained_model(2, hidden=16)
 LAYOUT = RecordLayout(MODEL)

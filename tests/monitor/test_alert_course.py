@@ -12,7 +12,7 @@ from models.artifact import Description, build_model, load_model, untrained_mode
 from models.doubt import Doubts
 from models.episodes import episode_starts
 from models.scoring import Scored
-from monitor.alert_course import alert_course, at_threshold, policy_for, threshold_for
+from monitor.alert_course import alert_course, policy_for, threshold_for
 from tests.models.stays import made_up_cohort
 
 POLICY = Policy("test", "1", "sha256:0", 0.5, 0.3)
@@ -30,11 +30,6 @@ def test_episodes_are_those_that_thresholds_are_chosen_by() -> None:
     assert np.array_equal(found.raised, starts)
     assert found.is_open[found.raised].all()
     assert (scored.risk[found.is_open & decides] >= 0.3).all()
-
-
-def test_another_threshold_keeps_the_hysteresis() -> None:
-    other = at_threshold(POLICY, 0.2)
-    assert (other.raise_threshold, other.resolve_threshold) == pytest.approx((0.2, 0.12))
 
 
 def test_the_threshold_of_a_burden_is_the_highest_one() -> None:

@@ -155,6 +155,14 @@ def test_the_lag_of_a_partition_that_left_is_shown_no_longer(metrics: Metrics) -
     assert lag == {(("partition", "1"),): 0}
 
 
+def test_thresholds_are_those_of_the_units_that_were_shown_last(metrics: Metrics) -> None:
+    metrics.thresholds_shown({"(all others)": 0.02, "MICU": 0.03})
+    metrics.thresholds_shown({"(all others)": 0.02, "SICU": 0.04})
+    assert value(metrics, "raise_threshold", unit="SICU") == 0.04
+    shown = {dict(labels)["unit"] for name, labels in samples(metrics) if name == PREFIX + "raise_threshold"}
+    assert shown == {"(all others)", "SICU"}
+
+
 def test_model_and_policy_are_identified_once(metrics: Metrics) -> None:
     metrics.identify(model=("bedside", "1.0.0", "sha256:a"), policy=("pager", "1", "sha256:b"))
     metrics.identify(model=("bedside", "1.1.0", "sha256:c"), policy=("pager", "1", "sha256:b"))
