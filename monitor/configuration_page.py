@@ -50,6 +50,7 @@ def _kind(schema: dict[str, Any], field: FieldInfo) -> str:
     if "enum" in one:
         return ", ".join(f"`{value}`" for value in one["enum"])
     kind = {"password": "secret", "path": "path"}.get(one.get("format", ""), one.get("type", "value"))
+    kind = kind.replace("object", "table")
     bounds = [
         words.format(getattr(said, name))
         for said in field.metadata

@@ -21,6 +21,7 @@ from monitor.brokers import tether
 from monitor.brokers.probe import free_port
 from monitor.errors import Failure
 from monitor.settings import ENV_PREFIX, Settings
+from monitor.toml_values import toml_value
 
 __all__ = ["Workers", "settings_toml"]
 
@@ -130,8 +131,7 @@ def settings_toml(settings: Settings) -> str:
     lines = []
     for section, values in settings.model_dump(mode="json").items():
         lines.append(f"[{section}]")
-        # JSON's strings, integers and booleans are TOML's too.
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+        lines += [f"{key} = {toml_value(value)}" for key, value in values.items() if value is not None]
     return "\n".join(lines) + "\n"
 
 

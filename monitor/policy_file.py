@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
 from agents.policy import Policy
+from monitor.toml_values import toml_value
 
 __all__ = ["policy_toml"]
 
@@ -17,16 +16,11 @@ def policy_toml(policy: Policy, chosen_by: str) -> str:
     lines = ["# When a sepsis alert is raised and resolved; docs/policies.md says how to choose and try one."]
     for name, value in said.items():
         if name not in {"digest", "critical"} and value is not None:
-            lines.append(f"{name} = {_scalar(value)}")
-    lines += [f"chosen_by = {_scalar(chosen_by)}", "", "[critical]"]
+            lines.append(f"{name} = {toml_value(value)}")
+    lines += [f"chosen_by = {toml_value(chosen_by)}", "", "[critical]"]
     for sign, bounds in policy.critical.items():
         ends = [
-            f"{end} = {_scalar(value)}" for end, value in msgspec.structs.asdict(bounds).items() if value is not None
+            f"{end} = {toml_value(value)}" for end, value in msgspec.structs.asdict(bounds).items() if value is not None
         ]
         lines.append(f"{sign} = {{ {', '.join(ends)} }}")
     return "\n".join(lines) + "\n"
-
-
-def _scalar(value: object) -> str:
-    """Return a text, number or truth value; JSON and TOML write these alike, but TOML knows no pairs of surrogates."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

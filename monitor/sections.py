@@ -22,6 +22,8 @@ __all__ = [
 
 _NAME = r"^[A-Za-z0-9._-]+$"  # what Kafka allows in the names of topics, groups and static members
 _HIGHEST_PORT = 65_535
+_MOST_UNITS = 256
+_LONGEST_UNIT = 64  # bytes, as in an admission event
 _PREFIX = r"^[A-Za-z0-9._-]*$"
 
 
@@ -52,8 +54,16 @@ def _servers(value: str) -> str:
     return ",".join(servers)
 
 
+def _unit(value: str) -> str:
+    if not (0 < len(value.encode()) <= _LONGEST_UNIT and value.isprintable()):
+        msg = f"should name units by 1 to {_LONGEST_UNIT} bytes of printable text"
+        raise ValueError(msg)
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 Servers = Annotated[str, BeforeValidator(_joined), AfterValidator(_servers)]
+Unit = Annotated[str, AfterValidator(_unit)]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
@@ -156,9 +166,12 @@ class ModelSettings(_Section):
 
 
 class PolicySettings(_Section):
-    """Which policy decides on alerts."""
+    """Which policy decides on alerts; in a unit that has its own, its own."""
 
     file: UserPath | None = Field(default=None, description="A policy file; else the shipped one.")
+    units: Annotated[dict[Unit, UserPath], Field(max_length=_MOST_UNITS)] = Field(
+        default_factory=dict, description="Policy files of units, by the name that admission events give the unit."
+    )
 
 
 class LimitSettings(_Section):

@@ -6,7 +6,7 @@ The alerts come from the service's own decisions. Pure: records in, figures out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from agents.canary import is_canary
 from agents.core import Core, LogRecord
 from agents.decoding import Limits
-from agents.messages import SETTINGS_TYPE, AlertEvent
+from agents.messages import SETTINGS_TYPE, THRESHOLD_TYPE, AlertEvent
 from agents.policy import Policy
 from agents.worker_config import partition_of
 from models.alarm_figures import AlertCourse, alarm_figures
@@ -31,7 +31,7 @@ __all__ = ["Episode", "LogSide", "Side", "differences", "simulate_cohort", "stay
 
 _HOURS_A_DAY = 24
 _LABELLED = ("septic_alerted", "other_ever_alerted", "ppv_episode", "ppv_stay", "lead_hours_median")
-_SETTINGS = SETTINGS_TYPE.encode()
+_RULES = {SETTINGS_TYPE.encode(), THRESHOLD_TYPE.encode()}
 
 
 @dataclass(frozen=True, order=True)
@@ -114,10 +114,27 @@ class LogSide:
     Canaries, which are no patients, are left out.
     """
 
-    def __init__(self, model: StayModel, policy: Policy, limits: Limits, partitions: int, *, as_named: bool) -> None:
-        """Decide by `policy`: where the log has named none (`as_named`), or whatever it has named."""
+    def __init__(
+        self,
+        model: StayModel,
+        policy: Policy,
+        limits: Limits,
+        partitions: int,
+        units: Mapping[str, Policy] | None = None,
+        *,
+        as_named: bool,
+    ) -> None:
+        """Decide by `policy`, and by those of `units`: where the log has named none (`as_named`), or whatever it says.
+
+        What it says of units' thresholds counts, or does not, in the same way.
+        """
         self._core = Core(
-            model, policy, limits, right_partition=lambda key: partition_of(key, partitions), explains=False
+            model,
+            policy,
+            limits,
+            units=units,
+            right_partition=lambda key: partition_of(key, partitions),
+            explains=False,
         )
         self._as_named = as_named
         self._states: dict[int, dict[bytes, bytes]] = defaultdict(dict)
@@ -135,7 +152,7 @@ class LogSide:
         self.events += [alert for _, alert in outcome.alerts]
 
     def _counts(self, record: LogRecord) -> bool:
-        if not self._as_named and any(name == "ce_type" and value == _SETTINGS for name, value in record.headers):
+        if not self._as_named and any(name == "ce_type" and value in _RULES for name, value in record.headers):
             return False
         return record.key is None or not is_canary(record.key.decode(errors="replace"))
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from monitor.invocation import Invocation, pass_invocation
 from monitor.settings import Loaded
+from monitor.toml_values import toml_value
 
 __all__ = ["command"]
 
@@ -41,6 +42,8 @@ def _values(loaded: Loaded) -> dict[str, dict[str, object]]:
 def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return _MASK
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -57,8 +60,7 @@ def _as_toml(loaded: Loaded) -> str:
     for section, values in _values(loaded).items():
         lines.append(f"[{section}]")
         for key, value in values.items():
-            # JSON's strings, integers and booleans are TOML's too.
-            setting = f"# {key} is not set" if value is None else f"{key} = {json.dumps(value)}"
+            setting = f"# {key} is not set" if value is None else f"{key} = {toml_value(value)}"
             lines.append(f"{setting}  # {loaded.sources[f'{section}.{key}']}" if value is not None else setting)
         lines.append("")
     return "\n".join(lines)

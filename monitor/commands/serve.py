@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import structlog
 
 from agents.decoding import Limits
-from agents.policy import Policy, PolicyError, load_policy, mismatch
+from agents.policy import Policy, PolicyError, mismatch
 from agents.security import KafkaSecurity
 from agents.topics import Topics, topic_specs
 from agents.worker import Worker, WorkerConfig
@@ -24,6 +25,7 @@ from monitor.settings import Settings
 from monitor.signals import exit_on_signals
 from monitor.systemd import notifying
 from monitor.topic_admin import create_topics
+from monitor.unit_policies import policies_of
 
 __all__ = ["command"]
 
@@ -74,11 +76,11 @@ def command(
     with failing_on(ArtifactError):
         loaded_model = load_model(settings.model.name)
     with failing_on(PolicyError):
-        loaded_policy = load_policy(settings.policy.file)
+        policies = policies_of(settings)
     _make_folder(settings.worker.data_dir)
     with exit_on_signals(), open_broker(settings) as bootstrap:  # the worker handles signals itself once it runs
         create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
-        code = _run(settings, bootstrap, loaded_model, loaded_policy)
+        code = _run(settings, bootstrap, loaded_model, *policies)
     click.get_current_context().exit(code)
 
 
@@ -90,12 +92,12 @@ def _make_folder(folder: Path) -> None:
         raise Failure(msg) from error
 
 
-def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -> int:
+def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy, units: Mapping[str, Policy]) -> int:
     metrics = Metrics()
     metrics.identify(
         model=(model.name, model.version, model.digest), policy=(policy.name, policy.version, policy.digest)
     )
-    worker = Worker(_config(settings, bootstrap), model, policy, metrics)
+    worker = Worker(_config(settings, bootstrap), model, policy, metrics, units)
     metrics.watch(worker.status)
     server = http.start(settings.http.host, settings.http.port, metrics.registry, worker.status)
     _log.info(
@@ -105,10 +107,12 @@ def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy) -
         bootstrap_servers=bootstrap,
         model=f"{model.name} {model.version} {model.digest}",
         policy=f"{policy.name} {policy.version} {policy.digest}",
+        units={unit: f"{own.name} {own.version} {own.digest}" for unit, own in units.items()},
     )
-    foreign = mismatch(policy, model)
-    if foreign is not None:
-        _log.warning("policy_of_another_model", meaning=foreign)
+    for unit, one in ((None, policy), *units.items()):
+        foreign = mismatch(one, model)
+        if foreign is not None:
+            _log.warning("policy_of_another_model", meaning=foreign, unit=unit)
     try:
         with notifying(worker.status):
             return worker.run()

@@ -6,7 +6,7 @@ import json
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from monitor.invocation import Invocation, pass_invocation
 from monitor.settings import Settings
 from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort, stays_alerted_only
 from monitor.tables import print_table
+from monitor.unit_policies import policies_of
 
 __all__ = ["command"]
 
@@ -72,7 +73,8 @@ def command(
 
     DATA is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019, or a folder of .psv files; with labels
     the report also says what is found. Without DATA the log that the cluster has recorded is read from its beginning:
-    before is then what the log itself names as in force at each place, after is the policy tried from the beginning.
+    before is then what the log itself names as in force at each place, units' own policies and moved thresholds
+    included; after is the policy tried, in all units and from the beginning.
     Nothing is written. An alert counts as only before, or only after, when the other side had none open meanwhile; a
     stay, when the other side never alerted in it. False, with labels, is as in `tune`.
 
@@ -88,7 +90,7 @@ def command(
         in_force: _Choice = (now, policy_for(now, settings.policy.file))
         candidate: _Choice = (tried, policy_for(tried, policy or settings.policy.file))
         if data is None:
-            before, after = _over_log(settings, in_force, candidate)
+            before, after = _over_log(settings, in_force, policies_of(settings)[1], candidate)
         else:
             whole = read_cohort(data)
             chosen = chosen_stays(whole, stays)
@@ -128,7 +130,9 @@ def _warn_of_seen_stays(whole: Cohort, chosen: NDArray[np.bool_], models: Iterab
             click.echo(f"sepsis-monitor: {name}: {known.warning}", err=True)
 
 
-def _over_log(settings: Settings, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:
+def _over_log(
+    settings: Settings, in_force: _Choice, units: Mapping[str, Policy], candidate: _Choice
+) -> tuple[Side, Side]:
     """Read the observations from the beginning to where they end now, through both sides."""
     limits = Limits(
         *(getattr(settings.limits, name) for name in ("ahead_seconds", "late_hours", "value_bytes", "gap_hours"))
@@ -140,8 +144,8 @@ def _over_log(settings: Settings, in_force: _Choice, candidate: _Choice) -> tupl
             follower = Follower(consumer, assign(consumer, [topic]))
             ends = follower.ends()
             sides = [
-                LogSide(*choice, limits, len(ends), as_named=as_named)
-                for choice, as_named in ((in_force, True), (candidate, False))
+                LogSide(*in_force, limits, len(ends), units, as_named=True),
+                LogSide(*candidate, limits, len(ends), as_named=False),
             ]
             _warn_of_lost_beginnings(consumer, ends)
             count = 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from monitor.cli import main
 from monitor.settings import SettingsError, load, load_settings
 
 HIDDEN = "correct horse battery staple"
@@ -62,6 +65,17 @@ def test_several_bootstrap_servers_may_be_an_array_or_one_string(config: Path) -
         assert load_settings(config).kafka.bootstrap_servers == "a:1,b:2"
 
 
+def test_units_have_policy_files_of_their_own(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("[policy]\nfile = '/a.toml'\n[policy.units]\nMICU = '~/m.toml'\n'Station 7 Süd' = 's.toml'")
+    loaded = load(config)
+    assert loaded.settings.policy.units == {"MICU": Path.home() / "m.toml", "Station 7 Süd": Path("s.toml")}
+    assert loaded.sources["policy.units"] == str(config)
+    monkeypatch.setenv("SEPSIS_MONITOR_POLICY__UNITS", '{"SICU": "x.toml"}')
+    assert load_settings(config).policy.units == {"SICU": Path("x.toml")}
+    printed = CliRunner().invoke(main, ["--config", str(config), "config"], catch_exceptions=False).stdout
+    assert tomllib.loads(printed)["policy"]["units"] == {"SICU": "x.toml"}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -77,6 +91,9 @@ def test_several_bootstrap_servers_may_be_an_array_or_one_string(config: Path) -
         ("[kafka]\nssl_certfile = '/a'", ["ssl_certfile and ssl_keyfile belong together"]),
         ("[topics]\nprefix = 'a/b'", ["topics.prefix", "a string"]),
         ("[worker]\ninstance = ''", ["worker.instance", "a string"]),
+        ("[policy]\nunits = ['a.toml']", ["policy.units", "an array"]),
+        ("[policy.units]\nMICU = 7", ["policy.units", "an integer"]),
+        (f"[policy.units]\n{'x' * 65} = 'a.toml'", ["policy.units", "64 bytes"]),
         ("[http\nport = 1", ["not valid TOML", "line 1"]),
     ],
 )

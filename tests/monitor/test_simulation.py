@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -25,9 +26,9 @@ from tests.agents.logs import (
     numbered,
     observation,
     settings_record,
-    told_wards,
     work_off,
 )
+from tests.agents.told import EVENTFUL_UNITS, told_wards
 from tests.models.stays import made_up_cohort
 
 PARTITIONS = 1
@@ -40,8 +41,10 @@ EPISODES = st.lists(
 )  # fmt: skip
 
 
-def over(log: Log, policy: Policy, *, as_named: bool, at_once: int = 7) -> LogSide:
-    side = LogSide(MODEL, policy, LIMITS, PARTITIONS, as_named=as_named)
+def over(
+    log: Log, policy: Policy, units: Mapping[str, Policy] | None = None, *, as_named: bool, at_once: int = 7
+) -> LogSide:
+    side = LogSide(MODEL, policy, LIMITS, PARTITIONS, units, as_named=as_named)
     for begin in range(0, len(log), at_once):
         side.take(0, log[begin : begin + at_once])
     return side
@@ -59,6 +62,24 @@ def test_the_policy_in_force_gives_the_workers_alerts(log: Log, at_once: int) ->
     expected = [without_reasons(alert) for _, alert in work_off(log, core=new_core(EVENTFUL)).alerts]
     found = [without_reasons(alert) for alert in over(log, EVENTFUL, as_named=True, at_once=at_once).events]
     assert by_patient(found) == by_patient(expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(log=told_wards(units=True), at_once=st.integers(1, 40))
+def test_units_and_thresholds_in_force_give_the_workers_alerts(log: Log, at_once: int) -> None:
+    expected = work_off(log, core=new_core(EVENTFUL, EVENTFUL_UNITS)).alerts
+    found = over(log, EVENTFUL, EVENTFUL_UNITS, as_named=True, at_once=at_once).events
+    wanted = by_patient([without_reasons(alert) for _, alert in expected])
+    assert by_patient([without_reasons(each) for each in found]) == wanted
+
+
+@settings(max_examples=15, deadline=None)
+@given(log=told_wards(units=True))
+def test_a_policy_that_is_tried_decides_whatever_the_log_has_named(log: Log) -> None:
+    found = over(log, BUSY, as_named=False).events
+    assert {event.policy.digest for event in found} <= {BUSY.digest}
+    thresholds = {event.threshold for event in found if event.kind == "sepsis_risk"}
+    assert thresholds <= {BUSY.raise_threshold, BUSY.resolve_threshold}
 
 
 def by_patient(events: list[AlertEvent]) -> dict[str, list[AlertEvent]]:
