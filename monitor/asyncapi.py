@@ -22,7 +22,11 @@ __all__ = ["document"]
 
 _RECEIVE, _SEND = "receive", "send"  # what workers do
 _CHANNELS: tuple[tuple[str, tuple[type, ...], tuple[str, ...]], ...] = (  # field of Topics, messages, actions
-    ("observations", (messages.Observation, messages.Clock, messages.Settings), (_RECEIVE, _SEND)),
+    (
+        "observations",
+        (messages.Observation, messages.Clock, messages.Settings, messages.UnitThreshold),
+        (_RECEIVE, _SEND),
+    ),
     ("admissions", (messages.Admission,), (_RECEIVE,)),
     ("scores", (messages.RiskScore,), (_SEND,)),
     ("alert_events", (messages.AlertEvent,), (_SEND,)),
@@ -96,7 +100,8 @@ def _messages() -> dict[str, Any]:
             }
             if name in VALID:
                 found[name]["examples"] = [{"summary": shows, "payload": value} for shows, value in VALID[name]]
-    found["Settings"]["bindings"] = {"kafka": {"key": {"type": "null"}}}
+    for name in ("Settings", "UnitThreshold"):  # a whole partition's
+        found[name]["bindings"] = {"kafka": {"key": {"type": "null"}}}
     found["Rejected"] = {
         "contentType": "application/octet-stream",
         "summary": "A refused record with its own key, value and headers, and the headers rejected_* added.",

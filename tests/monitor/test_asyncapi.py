@@ -18,7 +18,8 @@ from agents.topics import Topics, topic_specs
 from models.vital_signs import NAMES
 from monitor.asyncapi import document
 from monitor.message_examples import INVALID, VALID
-from tests.agents.logs import BUSY, START, admission, observation, work_off
+from tests.agents.logs import BUSY, START, admission, observation, settings_record, threshold_record, work_off
+from tests.agents.told import EVENTFUL_UNITS
 from tests.monitor.alert_examples import alert
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "asyncapi.json"
@@ -71,9 +72,11 @@ def test_what_workers_write_is_as_the_document_says() -> None:
     validate("AlertEvent", json.loads(msgspec.json.encode(alert(doubt=None, summary="temperature up"))))
     with pytest.raises(jsonschema.ValidationError):
         validate("AlertEvent", json.loads(msgspec.json.encode(alert(state="asleep"))))
-    validate(
-        "Settings", json.loads(msgspec.json.encode({"policy": BUSY, "model": _MODEL, "time": "2026-11-22T10:00:00Z"}))
-    )
+    for name, record in (
+        ("Settings", settings_record(BUSY, START, EVENTFUL_UNITS)),
+        ("UnitThreshold", threshold_record("MICU", 0.05, EVENTFUL_UNITS["MICU"])),
+    ):
+        validate(name, json.loads(record.value or b""))
 
 
 def test_every_topic_is_a_channel_and_every_reference_leads_somewhere() -> None:
@@ -92,6 +95,3 @@ def references(tree: Any) -> list[str]:
         mine = [tree["$ref"]] if "$ref" in tree else []
         return mine + [found for value in tree.values() for found in references(value)]
     return [found for value in tree for found in references(value)] if isinstance(tree, list) else []
-
-
-_MODEL = {"name": "bedside", "version": "1.0.0", "digest": "sha256:0"}
