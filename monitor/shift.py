@@ -13,9 +13,9 @@ from statistics import median
 from agents.messages import AlertEvent
 from monitor.ward_now import Patient, when
 
-__all__ = ["Shift", "shift_of"]
+__all__ = ["RIGHT", "Shift", "overlap_seconds", "shift_of", "verdict_of"]
 
-_RIGHT = {"true", "already_treated"}
+RIGHT = frozenset({"true", "already_treated"})  # marks that say that an alert was right
 _DAY_SECONDS = 86_400.0
 
 
@@ -52,8 +52,8 @@ def shift_of(
     every = sorted(once.values(), key=lambda event: (event.alert_id, event.sequence))
     here = [event for event in every if begin <= when(event.occurred_at) < end]
     sepsis = [event for event in here if event.kind == "sepsis_risk"]
-    verdicts = {event.alert_id: event.verdict for event in sepsis if event.verdict is not None}
-    right = sum(verdict in _RIGHT for verdict in verdicts.values())
+    verdicts = {event.alert_id: verdict for event in sepsis if (verdict := verdict_of(event)) is not None}
+    right = sum(verdict in RIGHT for verdict in verdicts.values())
     raised = _count(sepsis, "raised")
     days = sum(_present_seconds(patient, begin, end) for patient in patients) / _DAY_SECONDS
     waits = _waits(every, here)
@@ -74,6 +74,16 @@ def shift_of(
         monitoring_lost=_count([event for event in here if event.kind == "monitoring_lost"], "raised"),
         cannot_assess=_count([event for event in here if event.kind == "cannot_assess"], "raised"),
     )
+
+
+def verdict_of(event: AlertEvent) -> str | None:
+    """Return the mark that an event gives its alert; a command that was refused marks nothing."""
+    return None if event.transition == "rejected" else event.verdict
+
+
+def overlap_seconds(some: tuple[datetime, datetime], others: tuple[datetime, datetime]) -> float:
+    """Return for how long two stretches of time, each [begin, end), are both there."""
+    return max(0.0, (min(some[1], others[1]) - max(some[0], others[0])).total_seconds())
 
 
 def _count(events: list[AlertEvent], transition: str) -> int:
@@ -99,4 +109,4 @@ def _present_seconds(patient: Patient, begin: datetime, end: datetime) -> float:
     if started is None or patient.score is None:
         return 0.0
     left = when(patient.score.time) if patient.score.ended else end
-    return max(0.0, (min(left, end) - max(started, begin)).total_seconds())
+    return overlap_seconds((started, left), (begin, end))

@@ -55,6 +55,7 @@ def test_the_last_word_on_an_alert_counts() -> None:
         event("a", 3, "marked", "02:00", verdict="false"),
         event("b", 2, "marked", "01:00", verdict="true"),
         event("c", 2, "resolved", "01:00", verdict="already_treated"),
+        event("d", 2, "rejected", "01:00", verdict="true"),  # came too late to be a mark
     ]
     shift = shift_of(events, [], BEGIN, NOW)
     assert (shift.marked_true, shift.marked_false, shift.marked_already_treated) == (1, 1, 1)
