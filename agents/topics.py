@@ -1,8 +1,8 @@
-"""The seven public topics: their names, what is kept of them and for how long.
+"""The eight public topics: their names, what is kept of them and for how long.
 
 Names are `<domain>.<entity>.v<major>`; `topics.prefix` of the configuration goes before each, for a cluster that
 others share. All topics that are keyed by patient have the same number of partitions, because the partition of a
-patient's log decides which worker owns the patient.
+patient's log decides which worker owns the patient. Thresholds of units, which are few, stand in a single one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _ADMISSIONS = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(14 * _D
 CHANGELOG_CONFIG = {**_COMPACTED, "min.compaction.lag.ms": str(15 * _MINUTE_MS)}
 # A gateway gone wild must not be stopped by the broker, where nobody sees it, but be refused here, where it is kept.
 _LARGEST_OBSERVATION = {"max.message.bytes": str(8 * 1024 * 1024)}
+# A threshold that a controller woken too late has put over a newer one is put right well within this time.
+_THRESHOLDS = {**_COMPACTED, "min.compaction.lag.ms": str(15 * _MINUTE_MS)}
 _LARGEST_REJECTED = {"max.message.bytes": str(9 * 1024 * 1024)}  # with the reason's headers
 
 
@@ -76,6 +78,11 @@ class Topics:
         """Events that were refused, as they came, with the reason in the headers."""
         return self.prefix + "vitals.rejected.v1"
 
+    @property
+    def budgets(self) -> str:
+        """The raise threshold that each unit's measured burden has led to."""
+        return self.prefix + "budgets.thresholds.v1"
+
 
 @dataclass(frozen=True)
 class TopicSpec:
@@ -83,6 +90,7 @@ class TopicSpec:
 
     name: str
     config: Mapping[str, str]
+    partitions: int | None = None  # where it is not `topics.partitions`
 
 
 def _by_time(days: int) -> dict[str, str]:
@@ -99,4 +107,5 @@ def topic_specs(topics: Topics) -> tuple[TopicSpec, ...]:
         TopicSpec(topics.alert_state, _COMPACTED),
         TopicSpec(topics.alert_commands, _by_time(30)),
         TopicSpec(topics.rejected, _by_time(60) | _LARGEST_REJECTED),
+        TopicSpec(topics.budgets, _THRESHOLDS, partitions=1),
     )

@@ -11,9 +11,9 @@ from typing import Literal
 
 from agents.topics import Topics
 
-__all__ = ["ROLES", "Grant", "grants", "kafka_acls_options", "table"]
+__all__ = ["ROLES", "Grant", "budget_group", "grants", "kafka_acls_options", "table"]
 
-ROLES = ("admin", "worker", "gateway", "subscriber", "board", "staff", "eraser")
+ROLES = ("admin", "worker", "gateway", "subscriber", "board", "staff", "eraser", "budget")
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,21 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         topics.alert_state,
         topics.alert_commands,
         topics.rejected,
+        topics.budgets,
     )
     worker = {
         topics.observations: ("Read", "Write"),
         topics.admissions: ("Read",),
         topics.alert_commands: ("Read",),
+        topics.budgets: ("Describe",),
         f"{topics.prefix}{group}-patients-changelog": ("Create", "Read", "Write", "DescribeConfigs"),
     }
     gateway = {topics.observations: ("Write",), topics.admissions: ("Write",)}
+    budget = {
+        **dict.fromkeys((topics.admissions, topics.scores, topics.alert_events), ("Read",)),
+        topics.observations: ("Write",),
+        topics.budgets: ("Read", "Write"),
+    }
     return (
         *(_topic("admin", name, "Create", "Describe", "DescribeConfigs") for name in public),
         *(_topic("worker", name, *worker.get(name, ("Write",)), "DescribeConfigs") for name in public),
@@ -61,7 +68,14 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         _topic("staff", topics.alert_commands, "Write"),
         *(_topic("eraser", name, *gateway.get(name, ("Describe",)), "DescribeConfigs") for name in public),
         Grant("eraser", "group", group, "literal", ("Describe",)),
+        *(_topic("budget", name, *budget.get(name, ("Describe",)), "DescribeConfigs") for name in public),
+        Grant("budget", "group", budget_group(group), "literal", ("Read",)),
     )
+
+
+def budget_group(group: str) -> str:
+    """Return the group in which the controllers of the live budget find out which of them acts."""
+    return f"{group}-budget"
 
 
 def _topic(role: str, name: str, *operations: str) -> Grant:

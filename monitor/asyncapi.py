@@ -20,7 +20,7 @@ from monitor.message_examples import VALID
 
 __all__ = ["document"]
 
-_RECEIVE, _SEND = "receive", "send"  # what workers do
+_RECEIVE, _SEND = "receive", "send"  # what workers do, and of thresholds the controller of the live budget
 _CHANNELS: tuple[tuple[str, tuple[type, ...], tuple[str, ...]], ...] = (  # field of Topics, messages, actions
     (
         "observations",
@@ -32,6 +32,7 @@ _CHANNELS: tuple[tuple[str, tuple[type, ...], tuple[str, ...]], ...] = (  # fiel
     ("alert_events", (messages.AlertEvent,), (_SEND,)),
     ("alert_state", (messages.AlertEvent,), (_SEND,)),
     ("alert_commands", (messages.Command,), (_RECEIVE,)),
+    ("budgets", (messages.UnitThreshold,), (_RECEIVE, _SEND)),
 )
 _COMMAND_NEEDS = {"snooze": "minutes", "dismiss": "reason", "mark": "verdict"}
 _OFFSET = r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
@@ -100,8 +101,9 @@ def _messages() -> dict[str, Any]:
             }
             if name in VALID:
                 found[name]["examples"] = [{"summary": shows, "payload": value} for shows, value in VALID[name]]
-    for name in ("Settings", "UnitThreshold"):  # a whole partition's
-        found[name]["bindings"] = {"kafka": {"key": {"type": "null"}}}
+    found["Settings"]["bindings"] = {"kafka": {"key": {"type": "null"}}}
+    unit = {"type": ["string", "null"], "description": "the unit; null in the patients' logs"}
+    found["UnitThreshold"]["bindings"] = {"kafka": {"key": unit}}
     found["Rejected"] = {
         "contentType": "application/octet-stream",
         "summary": "A refused record with its own key, value and headers, and the headers rejected_* added.",

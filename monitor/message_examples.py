@@ -1,4 +1,4 @@
-"""Examples of what others write, valid and invalid, for the AsyncAPI document; tests give them to the decoders too."""
+"""Examples of what others write, and of thresholds, for the AsyncAPI document; tests give them to the decoders too."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ _DONE = {
     "patient_id": "p000018",
     "alert_id": "9f645011-4f13-5e22-aa40-c0bac1f33490",
     "time": "2026-11-22T10:02:11Z",
+}
+_MOVED = {
+    "unit": "MICU",
+    "raise_threshold": 0.0221,
+    "counted_until": "2026-11-22T10:00:00Z",
+    "episodes": 31,
+    "patient_days": 23.7,
+    "policy": {"name": "icu", "version": "2026-11-20", "digest": "sha256:0"},
+    "time": "2026-11-22T10:00:41Z",
 }
 _Examples = tuple[tuple[str, dict[str, Any]], ...]  # what each shows, and its value
 
@@ -60,6 +69,10 @@ VALID: dict[str, _Examples] = {  # by the name of the class
         ("dismiss", {**_DONE, "type": "dismiss", "reason": "artefact"}),
         ("mark", {**_DONE, "type": "mark", "verdict": "already_treated"}),
     ),
+    "UnitThreshold": (
+        ("a unit that bore too much", _MOVED),
+        ("the patients of no unit, put back", {**_MOVED, "unit": "", "episodes": 0, "patient_days": 0.0}),
+    ),
 }
 INVALID: dict[str, _Examples] = {
     "Observation": (
@@ -80,5 +93,9 @@ INVALID: dict[str, _Examples] = {
         ("minutes where there is no snooze", {**_DONE, "type": "acknowledge", "minutes": 30}),
         ("a mark without a verdict", {**_DONE, "type": "mark"}),
         ("no alert", {name: value for name, value in _DONE.items() if name != "alert_id"} | {"type": "acknowledge"}),
+    ),
+    "UnitThreshold": (
+        ("a threshold as text", {**_MOVED, "raise_threshold": "0.0221"}),
+        ("no policy", {name: value for name, value in _MOVED.items() if name != "policy"}),
     ),
 }

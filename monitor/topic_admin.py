@@ -102,23 +102,35 @@ def _plan(client: Any, settings: Settings, specs: Sequence[TopicSpec]) -> tuple[
     for spec in specs:
         wanted = dict(spec.config)
         if spec.name not in there:
-            topics = settings.topics
-            states.append(TopicState(spec.name, "missing", topics.partitions, topics.replication_factor, wanted))
+            copies = settings.topics.replication_factor
+            states.append(TopicState(spec.name, "missing", _partitions(spec, settings), copies, wanted))
             continue
         partitions = there[spec.name]
-        if len(partitions) != settings.topics.partitions:
-            msg = (
-                f"the topic {spec.name} has {len(partitions)} partitions and topics.partitions is "
-                f"{settings.topics.partitions}: set it to {len(partitions)}, or use another topics.prefix "
-                "(partitions of a running system cannot be changed: they decide where a patient's log lies)"
-            )
-            raise Failure(msg)
+        if len(partitions) != _partitions(spec, settings):
+            raise Failure(_wrong_partitions(spec, len(partitions), settings))
         actual = configs.get(spec.name, {})
         differs = {key: actual[key] for key, value in wanted.items() if key in actual and actual[key] != value}
         states.append(
             TopicState(spec.name, "present", len(partitions), len(partitions[0]["replica_nodes"]), wanted, differs)
         )
     return tuple(states)
+
+
+def _partitions(spec: TopicSpec, settings: Settings) -> int:
+    return settings.topics.partitions if spec.partitions is None else spec.partitions
+
+
+def _wrong_partitions(spec: TopicSpec, there: int, settings: Settings) -> str:
+    if spec.partitions is not None:
+        return (
+            f"the topic {spec.name} has {there} partitions and must have {spec.partitions}: delete it, or use another "
+            "topics.prefix"
+        )
+    return (
+        f"the topic {spec.name} has {there} partitions and topics.partitions is "
+        f"{settings.topics.partitions}: set it to {there}, or use another topics.prefix "
+        "(partitions of a running system cannot be changed: they decide where a patient's log lies)"
+    )
 
 
 def _configs(client: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Names and settings of the seven public topics, as the contract has them."""
+"""Names and settings of the eight public topics, as the contract has them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ NAMES = [
     "alerts.state.v1",
     "alerts.commands.v1",
     "vitals.rejected.v1",
+    "budgets.thresholds.v1",
 ]
-COMPACTED = {"stays.admissions.v1", "risk.scores.v1", "alerts.state.v1"}
+COMPACTED = {"stays.admissions.v1", "risk.scores.v1", "alerts.state.v1", "budgets.thresholds.v1"}
 
 
 def test_the_names_are_those_of_the_contract() -> None:
@@ -28,6 +29,12 @@ def test_every_property_has_a_topic() -> None:
     topics = Topics("x.")
     properties = [name for name, value in vars(Topics).items() if isinstance(value, property)]
     assert {getattr(topics, name) for name in properties} == {spec.name for spec in topic_specs(topics)}
+
+
+def test_thresholds_stand_in_one_partition_and_the_rest_is_spread_as_configured() -> None:
+    assert {spec.name: spec.partitions for spec in topic_specs(Topics()) if spec.partitions} == {
+        "budgets.thresholds.v1": 1
+    }
 
 
 def test_latest_values_are_compacted_and_histories_kept_by_time() -> None:

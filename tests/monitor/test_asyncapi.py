@@ -13,6 +13,7 @@ import pytest
 
 from agents.checking import Limits
 from agents.decoding import decode_admission, decode_command, decode_log_record
+from agents.messages import UnitThreshold
 from agents.rejection import Rejection
 from agents.topics import Topics, topic_specs
 from models.vital_signs import NAMES
@@ -39,6 +40,11 @@ def validate(name: str, value: object) -> None:
 
 
 def decoded(name: str, value: dict[str, Any]) -> object:
+    if name == "UnitThreshold":
+        try:
+            return msgspec.json.decode(json.dumps(value), type=UnitThreshold)
+        except msgspec.ValidationError as error:
+            return Rejection("malformed", str(error))
     key = str(value.get("patient_id", "")).encode()
     return _DECODERS[name](key, json.dumps(value).encode(), (), _NOW_MS, Limits())
 
