@@ -1,4 +1,4 @@
-"""Every metric that a worker or a canary exports: its kind, unit, labels and meaning, as data.
+"""Every metric that a program of the service exports: its kind, unit, labels and meaning, as data.
 
 Nothing is exported that does not stand here. Labels have few values that are known beforehand, but for units, of which
 a hundred are shown; and never a patient, stay, bed or alert.
@@ -21,7 +21,16 @@ from agents.ward import PHASES
 from models.vital_signs import NAMES
 from monitor.version import VERSION
 
-__all__ = ["CANARY_CATALOGUE", "CATALOGUE", "NOTIFY_CATALOGUE", "OPEN_ALERTS", "PREFIX", "PROCESS_CATALOGUE", "Metric"]
+__all__ = [
+    "BUDGET_CATALOGUE",
+    "CANARY_CATALOGUE",
+    "CATALOGUE",
+    "NOTIFY_CATALOGUE",
+    "OPEN_ALERTS",
+    "PREFIX",
+    "PROCESS_CATALOGUE",
+    "Metric",
+]
 
 PREFIX = "sepsis_monitor_"
 
@@ -338,6 +347,64 @@ NOTIFY_CATALOGUE: tuple[Metric, ...] = (
         "gauge",
         "seconds",
         "When the alert topic was last read, since 1970.",
+    ),
+)
+
+BUDGET_CATALOGUE: tuple[Metric, ...] = (
+    Metric(
+        "sepsis_monitor_budget_false_episodes_per_patient_day",
+        "gauge",
+        "episodes a patient-day",
+        "What a unit bears: sepsis alerts that have ended and that nobody called right, over the policy's window of "
+        "event time, since its threshold was last moved. NaN: no patient.",
+        labels=("unit",),
+    ),
+    Metric(
+        "sepsis_monitor_budget_allowed_false_episodes_per_patient_day",
+        "gauge",
+        "episodes a patient-day",
+        "What the unit's policy allows; not there where the policy has no budget.",
+        labels=("unit",),
+    ),
+    Metric(
+        "sepsis_monitor_budget_patient_days",
+        "gauge",
+        "days",
+        "The patient-days over which a unit's burden was counted.",
+        labels=("unit",),
+    ),
+    Metric(
+        "sepsis_monitor_budget_raise_threshold",
+        "gauge",
+        "",
+        "The risk at which an alert is raised in a unit.",
+        labels=("unit",),
+    ),
+    Metric(
+        "sepsis_monitor_budget_moves_total",
+        "counter",
+        "moves",
+        "Times that this process has moved a unit's threshold.",
+        labels=("unit",),
+    ),
+    Metric(
+        "sepsis_monitor_budget_at_limit",
+        "gauge",
+        "",
+        "1 while a unit's threshold is at a limit of its policy, lowest or highest; else 0.",
+        labels=("unit", "limit"),
+    ),
+    Metric(
+        "sepsis_monitor_budget_in_charge",
+        "gauge",
+        "",
+        "1 while this process is the one that moves thresholds; else 0: another one is, or none.",
+    ),
+    Metric(
+        "sepsis_monitor_budget_last_look_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the units were last looked at, since 1970.",
     ),
 )
 

@@ -18,13 +18,13 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.follow import POLL_MS, partitions_of
 
-__all__ = ["GroupFollower", "member_options"]
+__all__ = ["REFUSALS", "GroupFollower", "member_options"]
 
 _SESSION_MS = 6_000  # the least that Kafka grants by default: a killed follower's alerts wait no longer
 _HEARTBEAT_MS = 2_000
 _LONGEST_PAUSE_MS = 60_000  # a follower whose output has been stuck for so long gives its partitions to the others
 # What a group answers to a member that it is just giving other partitions to, or has given up.
-_REFUSALS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+REFUSALS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class GroupFollower(ConsumerRebalanceListener):  # type: ignore[misc]  # the lib
             return
         try:
             self._consumer.commit({place: OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()})
-        except _REFUSALS:
+        except REFUSALS:
             _log.info("commit_refused: the group is giving out its partitions anew; the last events may come again")
 
     def _take_up(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from monitor.catalogue import CANARY_CATALOGUE, CATALOGUE, NOTIFY_CATALOGUE, PROCESS_CATALOGUE, Metric
+from monitor.catalogue import BUDGET_CATALOGUE, CANARY_CATALOGUE, CATALOGUE, NOTIFY_CATALOGUE, PROCESS_CATALOGUE, Metric
 
 __all__ = ["PROGRAMS", "page"]
 
@@ -12,16 +12,17 @@ PROGRAMS: tuple[tuple[str, str, tuple[Metric, ...]], ...] = (
     ("A worker", "`sepsis-monitor serve`, one process a port.", CATALOGUE),
     ("A canary", "`sepsis-monitor canary`, one for each deployment.", CANARY_CATALOGUE),
     ("A notifier", "`sepsis-monitor notify`.", NOTIFY_CATALOGUE),
-    ("Each process", "All three programs.", PROCESS_CATALOGUE),
+    ("A live budget", "`sepsis-monitor budget`; its units are those that the admissions name.", BUDGET_CATALOGUE),
+    ("Each process", "All four programs.", PROCESS_CATALOGUE),
 )
 _INTRODUCTION = """\
 # Metrics
 
 Written from [`monitor/catalogue.py`](../monitor/catalogue.py) by `python -m monitor.metrics_page`; a test holds the two
 together. Every process serves its own at `http.host`:`http.port`, `/metrics`. Units are base units. Labels have few
-values that are known beforehand, but for a ward's units: never a patient, stay, bed or alert, so that the number of
-series does not grow with the patients. Rules and alerts are in [`deploy/prometheus`](../deploy/prometheus), what to do
-about them in [`runbooks`](runbooks/README.md).
+values, all but the names of units and receivers known beforehand: never a patient, stay, bed or alert, so that the
+number of series does not grow with the patients. Rules and alerts are in [`deploy/prometheus`](../deploy/prometheus),
+what to do about them in [`runbooks`](runbooks/README.md).
 
 Kinds: a counter only rises while the process lives; a gauge goes both ways; a histogram has `_bucket`s (their upper
 bounds below), `_sum` and `_count`; an info is always 1, and its labels say what it is about.

@@ -117,6 +117,8 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
         ward.drain()
         followed = Part(broker, "subscriber").say("alerts", "--json")
         handed = Part(broker, "board").say("handover", "--json")
+        looked = Part(broker, "budget").say("budget", "--once", "--json")
+        put_back = Part(broker, "budget").say("budget", "--reset", "--unit", "", "--json")
         erased = Part(broker, "eraser").say("forget", "p1", "--yes")
         assert ward.terminate() == 0
     finally:
@@ -126,6 +128,8 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
     assert erased.exit_code == 0, erased.output
     assert followed.exit_code == 0, followed.output
     assert handed.exit_code == 0, handed.output
+    assert looked.exit_code == 0, looked.output
+    assert put_back.exit_code == 0, put_back.output
     assert json.loads(handed.stdout)["last_shift"]["patient_days"] > 0
     alerts = [json.loads(line) for line in followed.stdout.splitlines()]
     assert len(alerts) == len([event for event in ward.values(_TOPICS.alert_events) if not event["test"]])
@@ -153,8 +157,8 @@ def test_each_part_may_write_where_it_must_and_nowhere_else(broker: GuardedBroke
     wanted = {
         (one.role, one.name) for one in grants(_TOPICS, _GROUP) if one.resource == "topic" and "Write" in one.operations
     }
-    for role in ("gateway", "subscriber", "staff", "admin"):
-        for topic in (_TOPICS.observations, _TOPICS.alert_events, _TOPICS.alert_commands):
+    for role in ("gateway", "subscriber", "staff", "admin", "budget"):
+        for topic in (_TOPICS.observations, _TOPICS.alert_events, _TOPICS.alert_commands, _TOPICS.budgets):
             assert may_write(Part(broker, role), topic) == ((role, topic) in wanted), (role, topic)
 
 

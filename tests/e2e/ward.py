@@ -160,11 +160,11 @@ class Ward:
         with self.positions() as positions:
             return sum(positions.committed(self.topics.observations).values())
 
-    def records(self, topic: str) -> list[Any]:
-        """Return all records that are in a topic now, by partition and offset."""
+    def records(self, topic: str, count: int = PARTITIONS) -> list[Any]:
+        """Return all records that are in a topic of `count` partitions now, by partition and offset."""
         client = clients.consumer(self.settings.kafka, self.bootstrap)
         try:
-            partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+            partitions = [TopicPartition(topic, number) for number in range(count)]
             ends = client.end_offsets(partitions)
             client.assign(partitions)
             client.seek_to_beginning(*partitions)
