@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.policy import Policy
+from agents.policy import Budget, Policy
 from models.alarm_figures import alarm_figures
 from models.cohort import Cohort
 from models.resampling import Figure, Resamples
@@ -25,6 +25,7 @@ __all__ = ["RULES", "NothingFitsError", "Point", "Rule", "Trial", "Tuned", "choo
 _CURVE_SHARES = np.geomspace(0.0005, 0.7, 40)  # of the rows that decide, at or over a threshold
 _FINER = 10  # thresholds tried between two of the curve
 _DIGITS = 6  # of a risk
+_MOST_BURDEN = 2.0  # of the budget, at the lowest threshold to which a live budget may go
 
 
 class NothingFitsError(Exception):
@@ -86,6 +87,7 @@ class Trial:
             resolve_threshold=max(round(threshold * rule.resolve_share, _DIGITS), 10**-_DIGITS),  # 0 ends no alert
             raise_minutes=rule.raise_minutes,
             escalate_threshold=None if escalate is None else max(escalate, threshold),
+            budget=None,
         )
 
     def figures(self, policy: Policy, rounds: int = 0, seed: int = 0) -> dict[str, Figure]:
@@ -154,6 +156,7 @@ class Tuned:
     curve: tuple[Point, ...]  # of the chosen rule, by rising threshold, the chosen one in it
     least_sensitivity: float  # a live budget must not go below it
     highest_threshold: float  # and so not above this
+    lowest_threshold: float  # nor below this, where the burden would be twice the budget, or falls again
 
 
 def choosing_stays(cohort: Cohort) -> NDArray[np.bool_]:
@@ -192,15 +195,40 @@ def tune(
     curve = tuple(trial.at(rule, each) for each in thresholds)
     least = chosen.sensitivity * floor_share
     higher = [each.raise_threshold for each in curve if each.raise_threshold >= chosen.raise_threshold]
+    highest = _last_above(least, higher, lambda each: trial.at(rule, each).sensitivity)
+    lowest = _lowest([each for each in reversed(curve) if each.raise_threshold <= chosen.raise_threshold], budget)
     return Tuned(
-        policy=trial.policy(rule, chosen.raise_threshold),
+        policy=_with_budget(trial, trial.policy(rule, chosen.raise_threshold), budget, lowest, highest),
         rule=rule,
         chosen=chosen,
         by_rule=tuple(best.values()),
         curve=curve,
         least_sensitivity=least,
-        highest_threshold=_last_above(least, higher, lambda each: trial.at(rule, each).sensitivity),
+        highest_threshold=highest,
+        lowest_threshold=lowest,
     )
+
+
+def _with_budget(trial: Trial, policy: Policy, budget: float, lowest: float, highest: float) -> Policy:
+    """Return the policy with a live budget between two thresholds; how it measures and steps stays as it was."""
+    before = trial.base.budget or Budget(budget, lowest, highest)
+    new = msgspec.structs.replace(
+        before, false_episodes_per_patient_day=budget, lowest_threshold=lowest, highest_threshold=highest
+    )
+    return msgspec.structs.replace(policy, budget=new)
+
+
+def _lowest(falling: Sequence[Point], budget: float) -> float:
+    """Return the last of falling thresholds down to which the burden rises, and to no more than twice the budget.
+
+    Where it falls again, because all is one long alert, a controller that lowers the threshold would go on for ever.
+    """
+    kept = falling[0]
+    for point in falling[1:]:
+        if not kept.false_per_patient_day <= point.false_per_patient_day <= _MOST_BURDEN * budget:
+            break
+        kept = point
+    return kept.raise_threshold
 
 
 def _last_above(least: float, rising: Sequence[float], of: Callable[[float], float]) -> float:

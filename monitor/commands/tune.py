@@ -50,6 +50,7 @@ _JUDGED = (
 @click.option("--model", metavar="NAME|FOLDER", help="A shipped model, or the folder of one; default: model.name.")
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Only these: an id a line.")
 @click.option("--name", default="tuned", show_default=True, help="The name of the policy.")
+@click.option("--policy-version", metavar="TEXT", help="The version of the policy; default: today's date.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the policy file here.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the trade-off as a PNG here.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=200, show_default=True, help="Rounds of intervals.")
@@ -64,6 +65,7 @@ def command(
     model: str | None,
     stays: Path | None,
     name: str,
+    policy_version: str | None,
     out: Path | None,
     picture: Path | None,
     bootstrap: int,
@@ -75,7 +77,7 @@ def command(
     files. An episode is false when it is raised in a stay without sepsis, or is open at no hour from 12 before to 3
     after a septic stay's onset; what comes after those 3 hours is not counted. Half of the stays, by their ids, choose;
     the figures of the chosen policy are of the other half. What the policy says beside that is taken over from the one
-    in force.
+    in force, and how a live budget measures and steps; its limits are found here.
 
     Example: sepsis-monitor tune stays.parquet --budget 0.5 --out icu.toml --picture icu.png
     """
@@ -106,7 +108,8 @@ def command(
             draw_tuning(tuned, budget, picture)
     if out:
         with failing_on(OSError, what="the policy cannot be written"):
-            out.write_text(_file_of(tuned.policy, name, loaded, report), encoding="utf-8")
+            text = _file_of(tuned.policy, (name, policy_version or report["date"]), loaded, report)
+            out.write_text(text, encoding="utf-8")
     if as_json:
         click.echo(json.dumps(plain(report), allow_nan=False))
     else:
@@ -142,6 +145,7 @@ def _report(
             "raise_minutes": tuned.policy.raise_minutes,
         },
         "floor": {"sensitivity": tuned.least_sensitivity, "highest_threshold": tuned.highest_threshold},
+        "lowest_threshold": tuned.lowest_threshold,
         "judged": {"false_episodes_per_patient_day": false_a_day(figures), **figures},
         "chosen": msgspec.to_builtins(tuned.chosen),
         "by_rule": msgspec.to_builtins(tuned.by_rule),
@@ -149,8 +153,9 @@ def _report(
     }
 
 
-def _file_of(policy: Policy, name: str, model: StayModel, report: dict[str, Any]) -> str:
-    named = msgspec.structs.replace(policy, name=name, version=report["date"], model=f"{model.name} {model.version}")
+def _file_of(policy: Policy, called: tuple[str, str], model: StayModel, report: dict[str, Any]) -> str:
+    name, version = called
+    named = msgspec.structs.replace(policy, name=name, version=version, model=f"{model.name} {model.version}")
     return policy_toml(named, _chosen_by(report))
 
 
@@ -168,7 +173,8 @@ def _chosen_by(report: dict[str, Any]) -> str:
         f"{judged['other_ever_alerted'].value:.0%} of the other stays ever alerted, "
         f"{judged['ppv_episode'].value:.0%} of the episodes right, a median lead of "
         f"{judged['lead_hours_median'].value:g} h. The floor of sensitivity is {floor['sensitivity']:.0%}: "
-        f"raise thresholds above {floor['highest_threshold']:.6f} fall below it."
+        f"raise thresholds above {floor['highest_threshold']:.6f} fall below it, and the live budget goes no higher. "
+        f"Nor does it go below {report['lowest_threshold']:.6f}, where it would be twice the budget, or falls again."
     )
 
 
@@ -183,7 +189,8 @@ def _print(tuned: Tuned, figures: dict[str, Figure], report: dict[str, Any]) -> 
     click.echo(
         f"\nChosen: raise at {policy.raise_threshold:.6f} held for {policy.raise_minutes:g} minutes, resolve below "
         f"{policy.resolve_threshold:.6f}.\nRaise thresholds above {tuned.highest_threshold:.6f} fall below the floor "
-        f"of sensitivity, {tuned.least_sensitivity:.0%}.\n"
+        f"of sensitivity, {tuned.least_sensitivity:.0%}.\nA live budget may move it from "
+        f"{tuned.lowest_threshold:.6f} to {tuned.highest_threshold:.6f}.\n"
     )
     counts = data["judging"]
     click.echo(f"On the {counts['stays']} stays that did not choose ({counts['septic_stays']} septic):\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.policy import Policy, load_policy
+from agents.policy import Budget, Policy, load_policy
 from models.doubt import Doubts
 from models.scoring import Scored
 from monitor.policy_file import policy_toml
@@ -56,6 +57,26 @@ def test_the_chosen_rule_gains_most_and_the_floor_lies_above_it() -> None:
     at_most = tried.at(found.rule, found.highest_threshold)
     assert at_most.sensitivity >= 0.8 * found.chosen.sensitivity == found.least_sensitivity
     assert (found.policy.escalate_threshold or 0) >= found.policy.raise_threshold
+    assert found.policy.budget == Budget(1.0, found.lowest_threshold, found.highest_threshold)
+
+
+def test_between_the_limits_of_a_live_budget_the_burden_rises_as_the_threshold_falls() -> None:
+    for tried in TRIALS:
+        found = tune(tried, 0.8, floor_share=0.8)
+        lower = [
+            point.false_per_patient_day
+            for point in found.curve
+            if found.lowest_threshold <= point.raise_threshold <= found.chosen.raise_threshold
+        ]
+        assert lower == sorted(lower, reverse=True)
+        assert max(lower) <= 1.6
+
+
+def test_how_a_live_budget_measures_and_steps_is_taken_over() -> None:
+    base = replace(TRIALS[0], base=WITH_BUDGET, _known={})
+    budget = tune(base, 1.0, floor_share=0.8, rules=[RULE]).policy.budget
+    assert budget is not None
+    assert (budget.tolerance, budget.false_episodes_per_patient_day) == (0.1, 1.0)
 
 
 def test_the_figures_of_a_point_are_those_of_its_policy() -> None:
@@ -94,9 +115,18 @@ def test_who_chooses_does_not_depend_on_the_order_of_the_stays() -> None:
     assert 0 < choosing_stays(cohort).sum() < cohort.n_stays
 
 
-@pytest.mark.parametrize("policy", [load_policy(), BASE, msgspec.structs.replace(BASE, escalate_threshold=None)])
+WITH_BUDGET = msgspec.structs.replace(BASE, budget=Budget(0.5, 0.4, 0.6, tolerance=0.1))
+
+
+@pytest.mark.parametrize(
+    "policy", [load_policy(), BASE, msgspec.structs.replace(BASE, escalate_threshold=None), WITH_BUDGET]
+)
 def test_a_written_policy_is_read_back(policy: Policy, tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
-    file.write_text(policy_toml(policy, 'chosen "so"\nand so \x7f, on \U0001f3e5.parquet'), encoding="utf-8")
-    read = load_policy(file)
-    assert msgspec.structs.replace(read, digest=policy.digest) == policy
+    long = "For so many episodes a patient-day, as 'said' by \\ and " + ", ".join(f"figure {n}" for n in range(60))
+    for text in ('chosen "so"\nand so \x7f, on \U0001f3e5.parquet', long, "two  blanks " * 20):
+        file.write_text(policy_toml(policy, text), encoding="utf-8")
+        read = load_policy(file)
+        assert msgspec.structs.replace(read, digest=policy.digest) == policy
+        assert tomllib.loads(file.read_text(encoding="utf-8"))["chosen_by"] == text
+        assert len(max(file.read_text(encoding="utf-8").splitlines(), key=len)) <= 120 or text != long

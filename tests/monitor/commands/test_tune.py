@@ -43,6 +43,11 @@ def test_the_policy_file_is_the_chosen_one(tuned: tuple[dict[str, Any], Path]) -
     assert found["model"]["digest"] in said
     assert f"{found['data']['judging']['stays']} other stays" in said
     assert f"{found['floor']['highest_threshold']:.6f}" in said
+    assert policy.budget is not None
+    assert policy.budget.false_episodes_per_patient_day == 0.4
+    assert policy.budget.highest_threshold == found["floor"]["highest_threshold"]
+    assert policy.budget.lowest_threshold == found["lowest_threshold"] <= policy.raise_threshold
+    assert "live budget goes no higher" in said
     assert (folder / "icu.png").read_bytes()[:4] == b"\x89PNG"
 
 
