@@ -13,6 +13,7 @@ _FINE = 1_000_000  # parts of 1 in which a threshold is told, as `sepsis-monitor
 # The threshold goes with the root of burden over budget. A burden that falls less steeply than with the fourth power of
 # the threshold then comes nearer to the budget with every move, and never swings away from it.
 _DAMPING = 0.5
+_CHANCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ def next_threshold(budget: Budget, threshold: float, measured: Measured) -> floa
     """Return the raise threshold after a look at what was measured; the same one where nothing is to be done.
 
     Nothing moves on fewer patient-days than the budget wants, within its tolerance, or where the count is no further
-    from the one to be expected than chance alone puts it every third time (its root: a Poisson count's standard
-    deviation). Else the threshold rises or falls by at most the budget's step, within its limits.
+    from the one to be expected than two of a Poisson count's standard deviations, where chance alone puts it once in
+    twenty times. Else the threshold rises or falls by at most the budget's step, within its limits.
     """
     expected = budget.false_episodes_per_patient_day * measured.patient_days
     off = measured.episodes - expected
     if measured.patient_days < budget.least_patient_days or abs(off) <= max(
-        budget.tolerance * expected, math.sqrt(expected)
+        budget.tolerance * expected, _CHANCE * math.sqrt(expected)
     ):
         return threshold
     most = 1 + budget.step

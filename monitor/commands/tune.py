@@ -18,6 +18,7 @@ from models.cohort import Cohort, CohortError, read_cohort
 from models.provenance import provenance
 from models.resampling import Figure
 from models.scoring import score_cohort
+from models.split import split
 from models.stay_model import StayModel
 from monitor.alert_course import policy_for
 from monitor.commands.evaluate import SEED, chosen_stays, spinner
@@ -49,6 +50,8 @@ _JUDGED = (
               help="Share of the chosen sensitivity that is the floor.")  # fmt: skip
 @click.option("--model", metavar="NAME|FOLDER", help="A shipped model, or the folder of one; default: model.name.")
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Only these: an id a line.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(["validation", "calibration"]),
+              help="Only the stays of this part of a shipped model's training file; may be repeated.")  # fmt: skip
 @click.option("--name", default="tuned", show_default=True, help="The name of the policy.")
 @click.option("--policy-version", metavar="TEXT", help="The version of the policy; default: today's date.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the policy file here.")
@@ -64,6 +67,7 @@ def command(
     floor: float,
     model: str | None,
     stays: Path | None,
+    parts: tuple[str, ...],
     name: str,
     policy_version: str | None,
     out: Path | None,
@@ -88,6 +92,9 @@ def command(
         base = policy_for(loaded, settings.policy.file)
         whole = read_cohort(file)
         chosen = chosen_stays(whole, stays)
+        if parts:
+            of = split(whole).parts()
+            chosen &= np.logical_or.reduce([of[part] for part in parts])
         cohort = whole.select(chosen)
         cohort.check_learnable()
         known = provenance(loaded.manifest, model_folder(model_name), whole, chosen)

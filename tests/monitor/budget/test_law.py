@@ -88,9 +88,9 @@ def test_where_the_burden_falls_with_the_threshold_the_budget_is_reached_and_kep
 
 
 def test_what_chance_gives_moves_nothing() -> None:
-    few = Measured(8, 12.0)  # 6 are to be expected, and their root is 2.4
+    few = Measured(10, 12.0)  # 6 are to be expected, and their root is 2.4
     assert next_threshold(BUDGET, 0.02, few) == 0.02
-    assert next_threshold(BUDGET, 0.02, Measured(9, 12.0)) == 0.022
+    assert next_threshold(BUDGET, 0.02, Measured(11, 12.0)) == 0.022
 
 
 def test_the_step_is_proportionate_where_the_deviation_is_small() -> None:

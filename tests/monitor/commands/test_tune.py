@@ -15,6 +15,7 @@ from agents.policy import chosen_for, load_policy
 from models.artifact import load_model
 from models.cohort import read_cohort
 from models.scoring import score_cohort
+from models.split import split
 from monitor.alert_course import alert_course
 from monitor.cli import main
 from monitor.tuning import choosing_stays
@@ -78,3 +79,14 @@ def test_too_few_stays_are_a_failure_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["tune", str(DEMO), "--stays", str(tmp_path / "some.txt")])
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("sepsis-monitor: each half of the stays needs septic ones")
+
+
+def test_only_the_parts_that_are_named_take_part() -> None:
+    whole = read_cohort(DEMO)
+    of = split(whole).parts()
+    arguments = ["--part", "validation", "--part", "calibration", "--budget", "5", "--bootstrap", "0", "--json"]
+    result = CliRunner().invoke(main, ["tune", str(DEMO), *arguments])
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)["data"]
+    taken = data["choosing"]["stays"] + data["judging"]["stays"]
+    assert taken == int((of["validation"] | of["calibration"]).sum()) < whole.n_stays

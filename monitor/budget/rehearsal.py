@@ -1,0 +1,128 @@
+"""A ward of real stays, hour by hour, under the live budget: what its controller would have made of them. Pure.
+
+Each bed has one stay after the other, in an order drawn by a seed. Alerts are the workers' own decision at the hour's
+threshold, and the staff marks as right, when it ends, each alert that was open in the window around an onset. The
+controller's own look and law decide, on what it would have counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.episodes import risk_turn
+from agents.policy import Policy
+from models.cohort import Cohort
+from models.onset import HOURS_AFTER, HOURS_BEFORE, onset_steps
+from models.scoring import Scored
+from monitor.alert_course import at_threshold
+from monitor.budget.burden import UnitBurden
+from monitor.budget.controller import look
+from monitor.budget.law import Measured
+from monitor.budget.thresholds import Thresholds
+
+__all__ = ["Day", "rehearse"]
+
+_HOUR_MS = 3_600_000
+_DAY_HOURS = 24
+_UNIT = "ward"
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of the ward: its threshold at midnight, what was borne, and how often the threshold moved."""
+
+    threshold: float
+    measured: Measured
+    moves: int
+
+
+class _Beds:
+    """The alerts of the patients who lie in the beds now; arrays have one place a bed."""
+
+    def __init__(self, cohort: Cohort, scored: Scored, beds: int, seed: int) -> None:
+        hours = cohort.steps - np.repeat(onset_steps(cohort), cohort.lengths)
+        self._in_window = (hours >= -HOURS_BEFORE) & (hours <= HOURS_AFTER)
+        self._decides, self._risk = scored.observed & scored.assessable, scored.risk
+        self._cohort = cohort
+        self._waiting = np.random.default_rng(seed).permutation(cohort.n_stays).tolist()[::-1]
+        self.row, self._last = np.full(beds, -1), np.full(beds, -1)
+        self.since_hour = np.zeros(beds, dtype=np.int64)
+        self._on, self._right = np.zeros(beds, dtype=np.bool_), np.zeros(beds, dtype=np.bool_)
+        self._turning_ms, self._ended_ms = np.zeros(beds, dtype=np.int64), np.zeros(beds, dtype=np.int64)
+
+    @property
+    def taken(self) -> NDArray[np.bool_]:
+        """Which beds have a patient."""
+        return self.row >= 0
+
+    def admit(self, hour: int) -> bool:
+        """Fill empty beds; return whether stays were left for all of them."""
+        for bed in np.flatnonzero(~self.taken).tolist():
+            if not self._waiting:
+                return False
+            stay = self._waiting.pop()
+            self.row[bed], self._last[bed] = self._cohort.offsets[stay], self._cohort.offsets[stay + 1] - 1
+            self.since_hour[bed] = hour
+            self._on[bed] = self._right[bed] = False
+            self._turning_ms[bed] = self._ended_ms[bed] = 0
+        return True
+
+    def turn(self, policy: Policy, now_ms: int) -> tuple[list[bool], NDArray[np.intp]]:
+        """Decide on an hour; return of each alert that ended whether it was right, and which beds have become free."""
+        turned = risk_turn(
+            policy,
+            on=self._on,
+            since_ms=self._turning_ms,
+            risk=self._risk[self.row],
+            assessable=self._decides[self.row],
+            ended_ms=self._ended_ms,
+            held_ms=np.zeros_like(self._ended_ms),
+            clock_ms=np.full_like(self._ended_ms, now_ms),
+        )
+        self._on, self._turning_ms = turned.on(self._on), turned.since_ms
+        self._right |= self._on & self._in_window[self.row]
+        leaves = self.row == self._last
+        over = turned.ended | (self._on & leaves)
+        ended = self._right[over].tolist()
+        self._ended_ms[turned.ended], self._right[over] = now_ms, False
+        self.row = np.where(leaves, -1, self.row + 1)
+        return ended, np.flatnonzero(leaves)
+
+
+def rehearse(cohort: Cohort, scored: Scored, policy: Policy, *, beds: int, seed: int) -> list[Day]:
+    """Return the days of a ward, from its opening to the first hour in which there is no stay for an empty bed."""
+    ward, thresholds, known = _Beds(cohort, scored, beds, seed), Thresholds(), UnitBurden()
+    days: list[Day] = []
+    hour = moves = 0
+    threshold = at_midnight = policy.raise_threshold
+    while ward.admit(hour):
+        hour += 1
+        now_ms = hour * _HOUR_MS
+        ended, free = ward.turn(at_threshold(policy, threshold), now_ms)
+        known.ended += [(now_ms - 1, right) for right in ended]
+        known.present += [(int(ward.since_hour[bed]) * _HOUR_MS, now_ms) for bed in free.tolist()]
+        there = [(int(since) * _HOUR_MS, now_ms) for since in ward.since_hour[ward.taken].tolist()]
+        now = UnitBurden([*known.present, *there], known.ended)
+        (found,) = look({_UNIT: now}, thresholds, lambda _: policy, complete_from_ms=0, now_ms=now_ms)
+        if found.record is not None:
+            thresholds.take(found.record)
+            threshold, moves = found.threshold_after, moves + 1
+        if hour % _DAY_HOURS == 0:
+            days.append(Day(at_midnight, now.measured(now_ms - _DAY_HOURS * _HOUR_MS, now_ms), moves))
+            at_midnight, moves = threshold, 0
+            known = _since(known, now_ms, policy)
+    return days
+
+
+def _since(known: UnitBurden, now_ms: int, policy: Policy) -> UnitBurden:
+    """Let go of what lies before all that can still be counted."""
+    hours = _DAY_HOURS if policy.budget is None else policy.budget.window_hours
+    begin = now_ms - round(2 * max(hours, _DAY_HOURS) * _HOUR_MS)
+    first = known.present[:1]  # since when the ward is open
+    return UnitBurden(
+        first + [each for each in known.present[1:] if each[1] >= begin],
+        [each for each in known.ended if each[0] >= begin],
+    )
