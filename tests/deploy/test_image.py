@@ -16,7 +16,7 @@ from tests.deploy.promql import DEPLOY
 from tests.deploy.settings_named import unknown
 
 _ROOT = DEPLOY.parent
-_FOR_THE_IMAGE = ["serve", "canary", "notify", "topics", "alerts", "replay", "config"]
+_FOR_THE_IMAGE = ["serve", "canary", "notify", "budget", "topics", "alerts", "replay", "config"]
 _DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
 
