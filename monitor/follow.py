@@ -7,13 +7,14 @@ that the broker waits for. It keeps no place: for that, and to share a topic, th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from agents.messages import AlertEvent
 from monitor.errors import Failure
@@ -21,6 +22,7 @@ from monitor.errors import Failure
 __all__ = ["POLL_MS", "AlertFilter", "Follower", "Tail", "TopicReader", "assign", "ends", "partitions_of"]
 
 POLL_MS = 200
+_ASKED = 50  # times
 _REMEMBERED_IDS = 100_000  # events; a repeat comes within minutes of the first, after a worker's restart
 
 
@@ -47,9 +49,20 @@ def assign(
 
 
 def ends(consumer: KafkaConsumer) -> dict[TopicPartition, int]:
-    """Return the offset after the last record of each assigned partition, as of now."""
-    found: dict[TopicPartition, int] = consumer.end_offsets(list(consumer.assignment()))
-    return found
+    """Return the offset after the last record of each assigned partition, as of now.
+
+    Of a topic that was made a moment ago the client may leave out a partition, as KeyError: it is asked again. Raises
+    KafkaTimeoutError where that does not help.
+    """
+    for _ in range(_ASKED):
+        try:
+            found: dict[TopicPartition, int] = consumer.end_offsets(list(consumer.assignment()))
+        except KeyError:
+            time.sleep(POLL_MS / 1000)
+        else:
+            return found
+    msg = "the brokers did not say where the topics end"
+    raise KafkaTimeoutError(msg)
 
 
 class Follower:

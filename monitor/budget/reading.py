@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from kafka import TopicPartition
 
 from agents.messages import Admission, AlertEvent, RiskScore, UnitThreshold
 from agents.topics import Topics
@@ -73,12 +72,17 @@ class BudgetReader:
         places = partitions_of(self._consumer, self._topics.alert_events)
         since = (clock_ms or round(time.time() * 1000)) - self._window_ms - _FURTHER_MS
         starts = self._consumer.offsets_for_times(dict.fromkeys(places, max(0, since)))
-        ends: dict[TopicPartition, int] = self._consumer.end_offsets(places)
         positions = dict(follower.positions)
-        positions |= {place: ends[place] if starts[place] is None else starts[place].offset for place in places}
-        self._consumer.assign(list(positions))
+        self._consumer.assign([*positions, *places])
         for place, offset in positions.items():
             self._consumer.seek(place, offset)
+        for place in places:
+            # Where nothing is that young, or the client does not know: all of it. It is forgotten again.
+            if starts[place] is None:
+                self._consumer.seek_to_beginning(place)
+            else:
+                self._consumer.seek(place, starts[place].offset)
+            positions[place] = self._consumer.position(place)
         self._follower = Follower(self._consumer, positions)
 
     def _read(self, follower: Follower, stop: threading.Event) -> None:

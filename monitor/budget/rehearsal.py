@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.episodes import risk_turn
-from agents.policy import Policy
+from agents.policy import Policy, at_threshold
+from agents.rules import terms_of
 from models.cohort import Cohort
 from models.onset import HOURS_AFTER, HOURS_BEFORE, onset_steps
 from models.scoring import Scored
-from monitor.alert_course import at_threshold
 from monitor.budget.burden import UnitBurden
 from monitor.budget.controller import look
 from monitor.budget.law import Measured
@@ -73,7 +73,7 @@ class _Beds:
     def turn(self, policy: Policy, now_ms: int) -> tuple[list[bool], NDArray[np.intp]]:
         """Decide on an hour; return of each alert that ended whether it was right, and which beds have become free."""
         turned = risk_turn(
-            policy,
+            terms_of(policy),
             on=self._on,
             since_ms=self._turning_ms,
             risk=self._risk[self.row],

@@ -16,7 +16,8 @@ from kafka.errors import KafkaError
 
 from agents.messages import UnitThreshold
 from agents.outputs import utc
-from agents.policy import Policy, PolicyError, load_policy
+from agents.policy import PolicyError
+from agents.rules import Rules
 from agents.topics import Topics, topic_specs
 from monitor import clients, http
 from monitor.access import budget_group
@@ -34,6 +35,7 @@ from monitor.settings import Settings
 from monitor.signals import stop_requested
 from monitor.tables import print_table
 from monitor.topic_admin import create_topics
+from monitor.unit_policies import policies_of
 
 __all__ = ["command"]
 
@@ -83,11 +85,11 @@ def command(
         raise click.UsageError(msg)
     settings = invocation.settings()
     with failing_on(PolicyError):
-        policies = _Policies(settings)
+        rules = Rules(*policies_of(settings))
     with stop_requested() as stop, open_broker(settings) as bootstrap:
         topics = Topics(settings.topics.prefix)
         create_topics(bootstrap, settings, topic_specs(topics))
-        run = _Run(settings, bootstrap, topics, policies, as_json=as_json)
+        run = _Run(settings, bootstrap, topics, rules, as_json=as_json)
         try:
             if reset:
                 run.reset(stop, unit)
@@ -102,31 +104,16 @@ def command(
             raise Failure(msg) from error
 
 
-class _Policies:
-    """The policy of each unit, as the workers have it; raises PolicyError where one cannot be used."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._common = load_policy(settings.policy.file)
-
-    def of(self, _unit: str) -> Policy:
-        return self._common
-
-    def all(self) -> list[Policy]:
-        return [self._common]
-
-
 class _Run:
-    def __init__(
-        self, settings: Settings, bootstrap: str, topics: Topics, policies: _Policies, *, as_json: bool
-    ) -> None:
-        self._settings, self._bootstrap, self._topics, self._policies = settings, bootstrap, topics, policies
+    def __init__(self, settings: Settings, bootstrap: str, topics: Topics, rules: Rules, *, as_json: bool) -> None:
+        self._settings, self._bootstrap, self._topics, self._rules = settings, bootstrap, topics, rules
         self._as_json = as_json
 
     # -- what is opened for a run
 
     @contextmanager
     def _reader(self) -> Iterator[BudgetReader]:
-        every = self._policies.all()
+        every = self._rules.policies
         windows = [_SHOWN_HOURS, *(each.budget.window_hours for each in every if each.budget is not None)]
         kept = min(max(self._settings.limits.late_hours, each.mark_hours) + _FORGOTTEN_HOURS for each in every)
         consumer = clients.consumer(self._settings.kafka, self._bootstrap)
@@ -161,7 +148,7 @@ class _Run:
     def show(self, stop: threading.Event) -> None:
         """Say what would be done."""
         with self._reader() as reader:
-            self._tell(Controller(reader, self._policies.of).looks(stop))
+            self._tell(Controller(reader, self._rules.of_unit).looks(stop))
 
     def once(self, stop: threading.Event) -> None:
         """Look and act once; raises Failure where another controller is in charge."""
@@ -172,7 +159,7 @@ class _Run:
             if not charge.held and not stop.is_set():
                 msg = "another controller of the live budget is in charge, and acts; --dry-run looks beside it"
                 raise Failure(msg)
-            controller = Controller(reader, self._policies.of)
+            controller = Controller(reader, self._rules.of_unit)
             looks = controller.looks(stop)
             controller.act(looks, charge, puts)
         self._tell(looks)
@@ -181,7 +168,7 @@ class _Run:
         """Look until told to stop."""
         with self._reader() as reader, self._appender() as puts, self._charge() as charge:
             metrics = BudgetMetrics()
-            watch = Watch(Controller(reader, self._policies.of), charge, puts, metrics)
+            watch = Watch(Controller(reader, self._rules.of_unit), charge, puts, metrics)
             server = http.start(self._settings.http.host, self._settings.http.port, metrics.registry, watch.status)
             try:
                 watch.run(stop, every, lambda each: self._tell([each]))
@@ -191,7 +178,7 @@ class _Run:
     def reset(self, stop: threading.Event, unit: str | None) -> None:
         """Put thresholds back; raises Failure where a controller moved one in the same moment, again and again."""
         with self._reader() as reader, self._appender() as puts:
-            controller = Controller(reader, self._policies.of)
+            controller = Controller(reader, self._rules.of_unit)
             wanted = controller.resets(stop, unit)
             for _ in range(_RESETS):
                 for record in wanted:
