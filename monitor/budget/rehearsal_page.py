@@ -88,9 +88,12 @@ def _range(days: Sequence[Day]) -> str:
 
 
 def _burden(days: Sequence[Day]) -> str:
+    return f"{_mean(days):.2f}"
+
+
+def _mean(days: Sequence[Day]) -> float:
     measured = [day.measured for day in days]
-    whole = Measured(sum(each.episodes for each in measured), sum(each.patient_days for each in measured))
-    return f"{whole.burden:.2f}"
+    return Measured(sum(each.episodes for each in measured), sum(each.patient_days for each in measured)).burden or 0.0
 
 
 def _draw(days: Sequence[Day], fixed: Sequence[Day], policy: Policy, budget: Budget, file: Path) -> None:
@@ -101,11 +104,12 @@ def _draw(days: Sequence[Day], fixed: Sequence[Day], policy: Policy, budget: Bud
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     for some, colour, name in ((fixed, "#b45f06", "without"), (days, "#0b5394", "with the live budget")):
-        left.plot([day.measured.burden for day in some], ".-", markersize=3, linewidth=0.8, color=colour, label=name)
+        weeks = [_mean(some[max(0, at - _WEEK + 1) : at + 1]) for at in range(len(some))]
+        left.plot(weeks, color=colour, label=name)
         right.step(range(len(some)), [day.threshold for day in some], color=colour)
     allowed = budget.false_episodes_per_patient_day
     left.axhspan(allowed * (1 - budget.tolerance), allowed * (1 + budget.tolerance), color="#777777", alpha=0.2)
-    left.set_ylabel("false episodes a patient-day")
+    left.set_ylabel("false a patient-day, over 7 days")
     right.set_ylabel("raise threshold")
     for limit in (budget.lowest_threshold, budget.highest_threshold):
         right.axhline(limit, color="#777777", linestyle=":")
