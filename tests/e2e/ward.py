@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from kafka import TopicPartition
 
 from agents.topics import Topics, topic_specs
 from models.cohort import Cohort, read_cohort
 from monitor import clients
 from monitor.brokers import tether
 from monitor.brokers.probe import free_port
+from monitor.follow import partitions_of
 from monitor.positions import GroupPositions
 from monitor.publishing import PRODUCER_OPTIONS, Publisher, PublisherOptions, ReplaySummary
 from monitor.replay import ReplayStream
@@ -160,11 +160,11 @@ class Ward:
         with self.positions() as positions:
             return sum(positions.committed(self.topics.observations).values())
 
-    def records(self, topic: str, count: int = PARTITIONS) -> list[Any]:
-        """Return all records that are in a topic of `count` partitions now, by partition and offset."""
+    def records(self, topic: str) -> list[Any]:
+        """Return all records that are in a topic now, by partition and offset."""
         client = clients.consumer(self.settings.kafka, self.bootstrap)
         try:
-            partitions = [TopicPartition(topic, number) for number in range(count)]
+            partitions = partitions_of(client, topic)
             ends = client.end_offsets(partitions)
             client.assign(partitions)
             client.seek_to_beginning(*partitions)

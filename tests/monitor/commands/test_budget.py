@@ -81,9 +81,7 @@ def in_logs(ward: Ward) -> dict[int, list[UnitThreshold]]:
 
 def remembered(ward: Ward) -> list[UnitThreshold]:
     """Return all that stands in the topic of thresholds."""
-    return [
-        msgspec.json.decode(record.value, type=UnitThreshold) for record in ward.records(ward.topics.budgets, count=1)
-    ]
+    return [msgspec.json.decode(record.value, type=UnitThreshold) for record in ward.records(ward.topics.budgets)]
 
 
 @pytest.mark.timeout(200)
