@@ -148,8 +148,11 @@ class Feed:
         except BaseException as error:  # noqa: BLE001 (told by stop)
             self._failure = error
 
-    def send(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Send one record, and note its acknowledgement when it comes; from any thread."""
+    def send(self, topic: str, key: bytes | None, value: bytes | None, **place: Any) -> None:
+        """Send one record, and note its acknowledgement when it comes; from any thread.
+
+        `place` may name a partition, and headers.
+        """
 
         def note(error: Any, message: Any) -> None:
             if error is None:
@@ -157,7 +160,7 @@ class Feed:
 
         while True:
             try:
-                self._producer.produce(topic, value=value, key=key, on_delivery=note)
+                self._producer.produce(topic, value=value, key=key, on_delivery=note, **place)
                 self._producer.poll(0)
                 return
             except BufferError:  # as much as the client may hold: a gateway waits

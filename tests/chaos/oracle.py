@@ -49,13 +49,15 @@ def collect_closed(score: Mapping[str, Any], into: ClosedSteps) -> None:
         into.setdefault((score["patient_id"], score["stay_id"], step["step"]), set()).add(step["risk"])
 
 
-def default_core(partitions: int, model: str = "bedside", policy: Policy | None = None) -> Core:
+def default_core(
+    partitions: int, model: str = "bedside", policy: Policy | None = None, units: Mapping[str, Policy] | None = None
+) -> Core:
     """Return the core of a worker with the settings that the suite gives it."""
 
     def partition_of(key: bytes) -> int:
         return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
-    return Core(load_model(model), policy or load_policy(), Limits(), right_partition=partition_of)
+    return Core(load_model(model), policy or load_policy(), Limits(), units=units, right_partition=partition_of)
 
 
 class Oracle:

@@ -1,0 +1,155 @@
+"""Units with policies of their own, whose thresholds move and whose policies are changed while workers die."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from agents.messages import THRESHOLD_TYPE, Identity, UnitThreshold
+from agents.outputs import utc
+from agents.policy import Policy, load_policy
+from tests.chaos.chaos_ward import ChaosWard
+from tests.chaos.oracle import Oracle, default_core, plain
+from tests.chaos.people import announce, observe
+from tests.chaos.rules import wrong_rules
+from tests.chaos.stage import Stage, scenario
+from tests.e2e.ward import PARTITIONS
+
+__all__ = ["units"]
+
+_FILES = "SEPSIS_MONITOR_POLICY__UNITS"
+_BUDGET = "\n[budget]\nfalse_episodes_per_patient_day = 0.5\nlowest_threshold = 0.012\nhighest_threshold = 0.06\n"
+_OF_UNITS = {"A-MICU": (0.03, 0.02), "B-MICU": (0.015, 0.012), "A-SICU": (0.04, 0.03)}  # raise, resolve
+_UNITS = (*_OF_UNITS, "A-ICU", "A-MICU")  # whose thresholds move; the others have the common policy
+_MOVES = 6
+
+
+def _write(folder: Path, name: str, thresholds: tuple[float, float] | None = None) -> Path:
+    """Write the shipped policy with a budget, under another name and with other thresholds."""
+    shipped = load_policy()
+    text = resources.files("agents").joinpath("policies", "pager.toml").read_text()
+    high, low = thresholds or (shipped.raise_threshold, shipped.resolve_threshold)
+    for key, before, after in (
+        ("name", f'"{shipped.name}"', f'"{name}"'),
+        ("raise_threshold", shipped.raise_threshold, high),
+        ("resolve_threshold", shipped.resolve_threshold, low),
+    ):
+        assert f"{key} = {before}\n" in text
+        text = text.replace(f"{key} = {before}\n", f"{key} = {after}\n")
+    path = folder / f"{name}.toml"
+    path.write_text(text + _BUDGET)
+    return path
+
+
+class _Controller:
+    """Moves thresholds as one would that has gone mad: too far, twice, in the wrong order, under an old policy."""
+
+    def __init__(self, chaos: ChaosWard, common: Policy, own: Sequence[dict[str, Policy]], seed: int) -> None:
+        self._chaos, self._common, self._own = chaos, common, own
+        self._random = random.Random(seed)  # noqa: S311 (a scenario, no secret)
+        self._said: list[bytes] = []
+        self._moves = 0
+
+    def move(self) -> None:
+        """Append a threshold to every partition; now and then one that was said before as well."""
+        draw, self._moves = self._random, self._moves + 1
+        unit = draw.choice(_UNITS)
+        policy = draw.choice(self._own).get(unit, self._common)
+        threshold = draw.choice([0.061, 0.5] if self._moves % 4 == 0 else [0.012, 0.014, 0.018, 0.025, 0.04, 0.06])
+        now_ms = round(datetime.now(UTC).timestamp() * 1000)
+        counted_ms = now_ms - draw.choice([0, 0, 0, 5_000, 60_000])
+        named = Identity(policy.name, policy.version, policy.digest)
+        said = UnitThreshold(unit, threshold, utc(counted_ms), 3, 4.5, named, utc(now_ms))
+        self._said.append(msgspec.json.encode(said))
+        for value in (self._said[-1], *draw.sample(self._said, draw.randint(0, 1))):
+            for partition in range(PARTITIONS):
+                self._chaos.feed.send(
+                    self._chaos.ward.topics.observations,
+                    None,
+                    value,
+                    partition=partition,
+                    headers=[("ce_type", THRESHOLD_TYPE.encode())],
+                )
+
+
+def _wandering(chaos: ChaosWard, seed: int) -> Iterator[None]:
+    """Move two patients, who become ill, from one unit to the next, at each step."""
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=100)
+    names = [f"wandering-{seed}-{number}" for number in range(2)]
+    places = random.Random(seed).sample(_UNITS, len(_UNITS))  # noqa: S311 (a scenario, no secret)
+    for name in names:
+        announce(chaos, name, "admitted", begin, unit=places[0], age=70)
+    for step in range(1, _MOVES + 1):
+        yield
+        chaos.await_appended()
+        for name in names:
+            observe(chaos, name, begin + timedelta(hours=5 * step), 8)
+            moment = begin + timedelta(hours=5 * step + 4)
+            announce(chaos, name, "transferred", moment, unit=places[step % len(places)])
+
+
+@scenario("units")
+def units(stage: Stage) -> None:
+    """Let units have policies of their own, move thresholds and patients, change a policy, and kill at each step."""
+    folder = stage.grounds.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    common = _write(folder, "common")
+    first = {unit: _write(folder, unit, thresholds) for unit, thresholds in _OF_UNITS.items()}
+    second = {**first, "A-MICU": _write(folder, "A-MICU-anew", (0.018, 0.015))}
+    loaded = [{unit: load_policy(path) for unit, path in files.items()} for files in (first, second)]
+    policy = load_policy(common)
+
+    def oracle(_: ChaosWard) -> Oracle:
+        return Oracle(default_core(PARTITIONS, policy=policy, units=loaded[0]))
+
+    with stage.ward(rate=100.0, instances=(), oracle=oracle, SEPSIS_MONITOR_POLICY__FILE=str(common)) as chaos:
+        chaos.common[_FILES] = _json(first)
+        for instance in ("worker-1", "worker-2"):
+            chaos.start(instance)
+        for number in stage.rounds(chaos):
+            controller = _Controller(chaos, policy, loaded, stage.seed)
+            steps = _wandering(chaos, stage.seed)
+            for move in range(_MOVES):
+                next(steps, None)
+                controller.move()
+                if move == _MOVES // 2:  # a roll-out: one worker after the other, as each happens to die
+                    chaos.common[_FILES] = _json((second, first)[number % 2])
+                instance = chaos.random.choice(["worker-1", "worker-2"])
+                chaos.pause(0.1, 1.0)
+                chaos.kill(instance)
+                controller.move()
+                chaos.start(instance)
+    _demand_rules(stage, policy, loaded[0])
+
+
+def _json(files: dict[str, Path]) -> str:
+    return json.dumps({unit: str(path) for unit, path in files.items()})
+
+
+def _demand_rules(stage: Stage, common: Policy, own: dict[str, Policy]) -> None:
+    """Hold each alert against the rule that the log says, and the run against what it was to show."""
+    for line in wrong_rules(stage.evidence, common, own):
+        stage.demand(False, "changed-alert", line)
+    alerts = [plain(record.value) for record in stage.evidence.alerts]
+    named = {alert["policy"]["name"] for alert in alerts}
+    stage.empty_unless(len(named) >= len(_OF_UNITS), f"alerts name only {sorted(named)}")
+    moved = {alert["threshold"] for alert in alerts} - {None, common.raise_threshold, common.resolve_threshold}
+    moved -= {value for thresholds in (*_OF_UNITS.values(), (0.018, 0.015)) for value in thresholds}
+    stage.empty_unless(bool(moved), "no alert was decided on at a moved threshold")
+    reasons = [dict(record.headers).get("rejected_reason") for record in stage.evidence.rejected]
+    stage.empty_unless(b"threshold_invalid" in reasons, "no threshold was refused")
+    policies: dict[str, set[str]] = {}
+    for alert in alerts:
+        policies.setdefault(alert["alert_id"], set()).add(alert["policy"]["name"])
+    kept = sum(len(names) > 1 for names in policies.values())
+    stage.empty_unless(kept > 0, "no alert lived on under another policy")
+    stage.result.notes.append(
+        f"alerts under {', '.join(sorted(named))}, at {len(moved)} moved thresholds; {kept} went on under another "
+        f"policy; {reasons.count(b'threshold_invalid')} thresholds were refused"
+    )
