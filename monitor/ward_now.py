@@ -54,8 +54,8 @@ class Patient:
 class WardNow:
     """The patients of one unit, or of all, without canaries; not to be used from two threads at once."""
 
-    def __init__(self, near_risk: float, unit: str | None = None) -> None:
-        """`near_risk` is the risk from which on a patient is near an alert; None as `unit` means all units."""
+    def __init__(self, near_risk: Callable[[str | None], float], unit: str | None = None) -> None:
+        """`near_risk` says from which risk on a patient of a unit is near an alert; None as `unit` means all units."""
         self._near_risk, self._unit = near_risk, unit
         self._patients: dict[str, Patient] = {}
         self._tests: set[str] = set()
@@ -74,11 +74,10 @@ class WardNow:
         if score.test:
             self._tests.add(score.patient_id)
         patient = self._of(score.patient_id)
-        near = score.assessable and score.risk >= self._near_risk and not score.ended
         doubtful = not score.assessable and not score.ended
-        patient.near_since = (patient.near_since or when(score.time)) if near else None
         patient.unassessable_since = (patient.unassessable_since or when(score.time)) if doubtful else None
         patient.score = score
+        self._note_near(patient)
 
     def take_alert(self, key: str, event: AlertEvent | None) -> None:
         """Note an alert as it stands; None: it is gone."""
@@ -97,6 +96,15 @@ class WardNow:
 
     def _of(self, patient_id: str) -> Patient:
         return self._patients.setdefault(patient_id, Patient(patient_id))
+
+    def _note_near(self, patient: Patient) -> bool:
+        """Note, and tell, whether a patient is near an alert as things stand: the unit and its threshold may move."""
+        score = patient.score
+        near = (
+            score is not None and score.assessable and not score.ended and score.risk >= self._near_risk(patient.unit)
+        )
+        patient.near_since = (patient.near_since or when(score.time)) if score is not None and near else None
+        return near
 
     # -- pictures
 
@@ -126,7 +134,7 @@ class WardNow:
     def near(self) -> list[Patient]:
         """Return those without an alert on their risk who are near one, the highest risk first."""
         return self._sorted(
-            (p for p in self.present() if p.near_since is not None and p.sepsis is None),
+            (p for p in self.present() if self._note_near(p) and p.sepsis is None),
             lambda patient: -(patient.score.risk if patient.score else 0.0),
         )
 

@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from agents.policy import Policy, PolicyError, load_policy
+from agents.policy import PolicyError
 from agents.topics import Topics
 from monitor.errors import failing_on
 from monitor.settings import Settings
+from monitor.unit_policies import policies_of
 from monitor.ward_now import WardNow
+from monitor.ward_rules import WardRules
 from monitor.ward_topics import WardReader
 
 __all__ = ["ward_options", "ward_to_read"]
@@ -31,9 +33,9 @@ def ward_options(command: _Command) -> _Command:
     return click.option("--unit", metavar="UNIT", help="Only this unit; else all.")(near(command))
 
 
-def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[Policy, WardNow, WardReader]:
-    """Return the policy in force, an empty ward of the unit, and what fills it from its topics; raises Failure."""
+def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[WardRules, WardNow, WardReader]:
+    """Return the policies in force, an empty ward of the unit, and what fills it from its topics; raises Failure."""
     with failing_on(PolicyError):
-        policy = load_policy(settings.policy.file)
-    ward = WardNow(near * policy.raise_threshold, unit)
-    return policy, ward, WardReader(ward, Topics(settings.topics.prefix))
+        rules = WardRules(*policies_of(settings))
+    ward = WardNow(lambda of_unit: near * rules.of(of_unit).raise_threshold, unit)
+    return rules, ward, WardReader(ward, Topics(settings.topics.prefix))

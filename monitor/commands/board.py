@@ -40,7 +40,8 @@ def command(invocation: Invocation, *, unit: str | None, near: float, once: bool
     Example: sepsis-monitor board --unit MICU
     """
     settings = invocation.settings()
-    policy, ward, reader = ward_to_read(settings, unit, near)
+    rules, ward, reader = ward_to_read(settings, unit, near)
+    policy = rules.common if unit is None else rules.of(unit)
     lock = threading.Lock()
 
     def take(record: Any) -> None:

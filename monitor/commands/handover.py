@@ -15,7 +15,6 @@ from kafka.errors import KafkaError
 from rich.console import Console
 
 from agents.messages import AlertEvent
-from agents.policy import Policy
 from agents.topics import Topics
 from monitor import clients
 from monitor.brokers import open_broker
@@ -26,6 +25,7 @@ from monitor.invocation import Invocation, pass_invocation
 from monitor.shift import Shift, shift_of
 from monitor.ward_now import WardNow
 from monitor.ward_options import ward_options, ward_to_read
+from monitor.ward_rules import WardRules
 from monitor.ward_topics import WardReader
 from monitor.ward_view import drawn
 
@@ -68,7 +68,7 @@ def command(
     Example: sepsis-monitor handover --unit MICU --html handover.html
     """
     settings = invocation.settings()
-    policy, ward, reader = ward_to_read(settings, unit, near)
+    rules, ward, reader = ward_to_read(settings, unit, near)
     now = at or datetime.now(UTC)
     begin = now - timedelta(hours=hours)
     with open_broker(settings) as bootstrap:
@@ -83,11 +83,11 @@ def command(
             consumer.close(autocommit=False)
     found, shift = sections(ward, now), shift_of(events, ward.known(), begin, now, unit)
     if page is not None:
-        _write(page, as_html(found, shift, title=_title(unit, now), note=_note(policy, ward, near)))
+        _write(page, as_html(found, shift, title=_title(unit, now), note=_note(rules, ward, unit, near)))
     if as_values:
         click.echo(json.dumps(as_json(found, shift, unit=unit, now=now), ensure_ascii=False))
     elif page is None:
-        _print(found, shift, _title(unit, now), _note(policy, ward, near))
+        _print(found, shift, _title(unit, now), _note(rules, ward, unit, near))
     if reader.unreadable:
         click.echo(f"sepsis-monitor: {reader.unreadable} records could not be read, and are not in here", err=True)
 
@@ -125,10 +125,13 @@ def _title(unit: str | None, now: datetime) -> str:
     return f"Handover of {unit or 'all units'}, {now:%d %b %Y %H:%M %Z}"
 
 
-def _note(policy: Policy, ward: WardNow, near: float) -> str:
+def _note(rules: WardRules, ward: WardNow, unit: str | None, near: float) -> str:
+    policy = rules.common if unit is None else rules.of(unit)
+    others = [f"{name} at {own.raise_threshold:.4f}" for name, own in rules.apart()] if unit is None else []
+    apart = f" ({'; '.join(others)})" if others else ""
     return (
         f"{len(ward.present())} patients. Policy {policy.name} {policy.version}: alerts are raised at a risk of "
-        f"{policy.raise_threshold:.4f}; near is {near:.0%} of that or more. Not a medical device: a low risk "
+        f"{policy.raise_threshold:.4f}{apart}; near is {near:.0%} of that or more. Not a medical device: a low risk "
         "rules nothing out."
     ).replace("%", " %")
 

@@ -16,7 +16,7 @@ EMPTY = shift_of([], [], BEGIN, NOW)
 
 
 def ward() -> WardNow:
-    made = WardNow(0.01)
+    made = WardNow(lambda _: 0.01)
     made.take_admission(Admission("p1", "admitted", "2026-11-22T08:00:00Z", unit="MICU", bed="<07>"))
     made.take_score("p1", score(risk=0.06))
     made.take_alert("p1", alert(patient_id="p1", raised_at="2026-11-22T09:30:00Z", summary="temperature up & up"))

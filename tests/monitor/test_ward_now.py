@@ -24,7 +24,7 @@ def score(**changes: Any) -> RiskScore:
 
 
 def ward(*scores: RiskScore, unit: str | None = None) -> WardNow:
-    made = WardNow(0.01, unit)
+    made = WardNow(lambda _: 0.01, unit)
     for each in scores:
         made.take_score(each.patient_id, each)
     return made
@@ -57,6 +57,21 @@ def test_near_is_told_since_when_and_ends_with_the_risk_or_an_alert() -> None:
     assert made.near() == []
 
 
+def test_near_goes_by_the_unit_and_by_its_threshold_as_it_stands() -> None:
+    risks: dict[str | None, float] = {None: 0.02, "MICU": 0.01}
+    made = WardNow(risks.__getitem__)
+    made.take_score("p1", score(risk=0.012))
+    assert made.near() == []
+    made.take_admission(Admission("p1", "transferred", "2026-11-22T11:10:00Z", unit="MICU"))
+    (patient,) = made.near()
+    assert patient.near_since == NOW - timedelta(hours=1)
+    made.take_score("p1", score(risk=0.015, time="2026-11-22T11:30:00Z"))
+    assert made.near()[0].near_since == NOW - timedelta(hours=1)
+    risks["MICU"] = 0.02
+    assert made.near() == []
+    assert patient.near_since is None
+
+
 def test_a_risk_that_means_nothing_is_never_near_and_stands_on_its_own_list() -> None:
     made = ward(score(risk=0.5, assessable=False, doubt=Doubt("too_old", "temperature")))
     assert made.near() == []
@@ -64,7 +79,7 @@ def test_a_risk_that_means_nothing_is_never_near_and_stands_on_its_own_list() ->
 
 
 def test_the_most_pressing_alert_comes_first_and_snoozed_ones_stand_apart() -> None:
-    made = WardNow(0.01)
+    made = WardNow(lambda _: 0.01)
     for name, priority, state, raised in [
         ("a", "medium", "active", "08"),
         ("b", "high", "active", "09"),
@@ -90,7 +105,7 @@ def test_kinds_of_alerts_stand_beside_each_other_and_go_by_their_keys() -> None:
 
 
 def test_a_unit_sees_its_own_patients_where_they_were_last_said_to_be() -> None:
-    made = WardNow(0.01, "MICU")
+    made = WardNow(lambda _: 0.01, "MICU")
     for name, unit in [("p1", "MICU"), ("p2", "SICU"), ("p3", None)]:
         made.take_admission(Admission(name, "admitted", "2026-11-22T08:00:00Z", unit=unit, bed="1"))
         made.take_score(name, score(patient_id=name))
