@@ -34,7 +34,7 @@ __all__ = [
     "threshold_said",
 ]
 
-LARGEST_SETTINGS = 500_000  # bytes: the policies of some hundred units
+LARGEST_SETTINGS = 350_000  # bytes: the policies of some 256 units
 
 _LONGEST_ID = 64
 _LONGEST_TEXT = 256
@@ -120,6 +120,11 @@ def settings_said(value: bytes | None, limits: Limits) -> SettingsSaid:
     said = parsed(value, _settings_decoder, replace(limits, value_bytes=max(limits.value_bytes, LARGEST_SETTINGS)))
     if said.schema_version != SCHEMA_VERSION:
         raise Refused(Rejection("unknown_version", f"schema_version is not {SCHEMA_VERSION}"))
+    size = len(msgspec.json.encode(said)) if said.units else 0
+    if size > LARGEST_SETTINGS:
+        raise Refused(
+            Rejection("value_too_large", f"in full the settings have {size} bytes, more than is kept of them")
+        )
     return SettingsSaid(said)
 
 

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from agents import cloudevents
-from agents.control import ThresholdSaid
+from agents.control import LARGEST_SETTINGS, ThresholdSaid
 from agents.messages import SETTINGS_TYPE, Settings
 from agents.policy import Policy, at_threshold
 from agents.record import sealed, unsealed
@@ -30,7 +30,6 @@ MOST_UNITS = 1_000  # whose thresholds are kept
 _PREFIX = b"!settings-"  # no patient id has an exclamation mark
 _KEPT = 8  # settings
 _KEPT_MOVES = 256  # thresholds that a newer one of their unit has taken the place of
-_LARGEST = 600_000  # bytes of a record: what fits into a batch
 
 
 class _Since(msgspec.Struct, frozen=True):
@@ -107,19 +106,15 @@ class InForce:
     def dump(self) -> bytes:
         """Return the record."""
         settings = list(self._settings)
-        while True:
-            whole = _Content(settings, list(self._thresholds)) if self._thresholds else settings
-            content = msgspec.json.encode(whole)
-            if len(content) <= _LARGEST or len(settings) <= 1:
-                return sealed(content, self._changes[-1])
-            settings = settings[1:]
+        whole = _Content(settings, list(self._thresholds)) if self._thresholds else settings
+        return sealed(msgspec.json.encode(whole), self._changes[-1])
 
     def with_settings(self, offset: int, settings: Settings) -> InForce:
         """Take settings that stand at `offset`; those that the log has named already change nothing."""
         newest = self._settings[-1].settings if self._settings else None
         if self._holds(offset) or (newest is not None and _same(newest, settings)):
             return self
-        return InForce([*self._settings, _Since(offset, settings)][-_KEPT:], self._thresholds)
+        return InForce(_last([*self._settings, _Since(offset, settings)]), self._thresholds)
 
     def with_threshold(self, offset: int, said: ThresholdSaid, own: Rules) -> InForce | Rejection:
         """Take a unit's threshold that stands at `offset`, or say why it cannot hold.
@@ -190,6 +185,14 @@ class InForce:
 
 def _same(one: Settings, other: Settings) -> bool:
     return (one.policy, one.units, one.model) == (other.policy, other.units, other.model)
+
+
+def _last(settings: list[_Since]) -> list[_Since]:
+    """Return the last ones, but no more than fit into a record, which one batch has to hold; the newest always."""
+    kept = settings[-_KEPT:]
+    while len(kept) > 1 and len(msgspec.json.encode(kept)) > LARGEST_SETTINGS:
+        kept = kept[1:]
+    return kept
 
 
 def _kept(thresholds: Sequence[_Moved]) -> list[_Moved]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import structs
 
-from agents.control import ThresholdSaid
+from agents.control import LARGEST_SETTINGS, ThresholdSaid
 from agents.in_force import MOST_UNITS, InForce, is_settings_key, settings_key
 from agents.messages import Identity, Settings
 from agents.policy import Budget
@@ -152,11 +152,11 @@ def test_of_many_units_the_newest_threshold_of_each_is_kept() -> None:
 
 
 def test_a_record_fits_into_a_batch_however_large_its_settings_are() -> None:
-    known, units = InForce(), {f"unit {number}": EAGER for number in range(350)}
+    known, units = InForce(), {f"unit {number}": EAGER for number in range(300)}
     for offset in range(6):
         policy = between(0.5, 0.1 + offset / 100)
         known = known.with_settings(offset, Settings(policy, MODEL_NAMED, "", units=units))
-    assert len(known.dump()) < 700_000
+    assert len(known.dump()) <= LARGEST_SETTINGS
     assert InForce.load(known.dump()).newest(OWN).common == policy
 
 
