@@ -356,7 +356,7 @@ BUDGET_CATALOGUE: tuple[Metric, ...] = (
         "gauge",
         "episodes a patient-day",
         "What a unit bears: sepsis alerts that have ended and that nobody called right, over the policy's window of "
-        "event time, since its threshold was last moved. NaN: no patient.",
+        f"event time, since its threshold was last moved. NaN: no patient. {UNKNOWN_UNIT}: the patients of no unit.",
         labels=("unit",),
     ),
     Metric(

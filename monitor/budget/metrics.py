@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from agents.reporting import UNKNOWN_UNIT
 from monitor.budget.controller import Limit, Look
 from monitor.catalogue import BUDGET_CATALOGUE
 from monitor.metrics import Instruments
@@ -22,34 +25,44 @@ class BudgetMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._made = Instruments(BUDGET_CATALOGUE, self.registry)
+        self._shown: set[str] = set()
 
     def show(self, looks: Sequence[Look], done: Sequence[Look], *, in_charge: bool, now: float) -> None:
         """Show what one look found and did; a unit that is gone is shown no longer."""
-        gauges, moves = self._made.gauges, self._made.counters["budget_moves_total"]
-        for name in (
-            "budget_false_episodes_per_patient_day",
-            "budget_allowed_false_episodes_per_patient_day",
-            "budget_patient_days",
-            "budget_raise_threshold",
-            "budget_at_limit",
-        ):
-            gauges[name].clear()
+        moved = {each.unit for each in done}
         for each in looks:
-            burden, budget = each.measured.burden, each.policy.budget
-            gauges["budget_false_episodes_per_patient_day"].labels(each.unit).set(
-                math.nan if burden is None else burden
-            )
-            gauges["budget_patient_days"].labels(each.unit).set(each.measured.patient_days)
-            gauges["budget_raise_threshold"].labels(each.unit).set(
-                each.threshold_after if each in done else each.threshold
-            )
-            moves.labels(each.unit)
-            if budget is not None:
-                allowed = budget.false_episodes_per_patient_day
-                gauges["budget_allowed_false_episodes_per_patient_day"].labels(each.unit).set(allowed)
-                for limit in _LIMITS:
-                    gauges["budget_at_limit"].labels(each.unit, limit).set(each.at(limit))
+            self._show(each if each.unit in moved else replace(each, record=None))
+        for unit in self._shown - {_name(each) for each in looks}:
+            self._hide(unit)
         for each in done:
-            moves.labels(each.unit).inc()
-        gauges["budget_in_charge"].set(in_charge)
-        gauges["budget_last_look_timestamp_seconds"].set(now)
+            self._made.counters["budget_moves_total"].labels(_name(each)).inc()
+        self._made.gauges["budget_in_charge"].set(in_charge)
+        self._made.gauges["budget_last_look_timestamp_seconds"].set(now)
+
+    def _show(self, each: Look) -> None:
+        gauges, unit = self._made.gauges, _name(each)
+        burden, budget = each.measured.burden, each.policy.budget
+        gauges["budget_false_episodes_per_patient_day"].labels(unit).set(math.nan if burden is None else burden)
+        gauges["budget_patient_days"].labels(unit).set(each.measured.patient_days)
+        gauges["budget_raise_threshold"].labels(unit).set(each.threshold_after)
+        self._made.counters["budget_moves_total"].labels(unit)
+        self._shown.add(unit)
+        if budget is not None:
+            allowed = budget.false_episodes_per_patient_day
+            gauges["budget_allowed_false_episodes_per_patient_day"].labels(unit).set(allowed)
+            for limit in _LIMITS:
+                gauges["budget_at_limit"].labels(unit, limit).set(each.at(limit))
+
+    def _hide(self, unit: str) -> None:
+        self._shown.discard(unit)
+        gauges = self._made.gauges
+        for name in ("false_episodes_per_patient_day", "patient_days", "raise_threshold"):
+            gauges[f"budget_{name}"].remove(unit)
+        with suppress(KeyError):  # without a budget it was never shown
+            gauges["budget_allowed_false_episodes_per_patient_day"].remove(unit)
+            for limit in _LIMITS:
+                gauges["budget_at_limit"].remove(unit, limit)
+
+
+def _name(each: Look) -> str:
+    return each.unit or UNKNOWN_UNIT

@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 from agents.messages import UnitThreshold
 from agents.outputs import utc
 from agents.policy import PolicyError
+from agents.reporting import UNKNOWN_UNIT
 from agents.rules import Rules
 from agents.topics import Topics, topic_specs
 from monitor import clients, http
@@ -205,7 +206,7 @@ class _Run:
     def _tell_reset(self, records: Sequence[UnitThreshold], unit: str | None) -> None:
         for record in records:
             values = {"unit": record.unit, "raise_threshold": record.raise_threshold}
-            plain = f"{record.unit or '(no unit)'}: back to {record.raise_threshold:g}"
+            plain = f"{record.unit or UNKNOWN_UNIT}: back to {record.raise_threshold:g}"
             click.echo(json.dumps(values, ensure_ascii=False) if self._as_json else plain)
         if not records and not self._as_json:
             click.echo("nothing to put back" if unit is None else "its policy has no budget: nothing to put back")
@@ -230,7 +231,7 @@ def _values(each: Look) -> dict[str, Any]:
 def _row(each: Look) -> tuple[str, ...]:
     budget, burden = each.policy.budget, each.measured.burden
     return (
-        each.unit or "(none)",
+        each.unit or UNKNOWN_UNIT,
         "-" if burden is None or math.isnan(burden) else f"{burden:.2f}",
         "-" if budget is None else f"{budget.false_episodes_per_patient_day:g}",
         f"{each.measured.patient_days:.1f}",

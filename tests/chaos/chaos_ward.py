@@ -247,7 +247,10 @@ def _make_topics(ward: Ward, mock: MockCluster | None) -> None:
         create_topics(ward.bootstrap, ward.settings, specs)
     else:
         changelog = f"{ward.topics.prefix}{ward.settings.worker.group}-patients-changelog"
-        mock.make_topics([*(spec.name for spec in specs), changelog], PARTITIONS)
+        mock.make_topics([spec.name for spec in specs if spec.partitions is None] + [changelog], PARTITIONS)
+        for spec in specs:
+            if spec.partitions is not None:
+                mock.make_topics([spec.name], spec.partitions)
 
 
 @contextmanager
