@@ -17,14 +17,14 @@ _RECORD_BYTES = 500  # a record without its value, as Python holds it
 class Chunk:
     """Records of one partition in offset order; never empty until it is done."""
 
-    __slots__ = ("done", "first", "last", "progress", "records", "seconds", "size", "started")
+    __slots__ = ("begun", "done", "first", "last", "progress", "records", "size", "started")
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.records = records
         self.first, self.last = int(records[0].offset), int(records[-1].offset)
         self.size = sum(_RECORD_BYTES + len(record.value or b"") for record in records)  # bytes held, about
         self.started = time.monotonic()
-        self.seconds = 0.0  # from delivery to the end of the work
+        self.begun = False  # somebody works on it
         self.progress = 0  # records worked off and stored
         self.done = False  # only then may its offset be committed; Faust's own acks also cover failures
 
@@ -34,7 +34,6 @@ class Chunk:
         The records are let go of at once: Faust's events and messages refer to each other, and it may be long before
         the collector looks for such circles.
         """
-        self.seconds = time.monotonic() - self.started
         self.records, self.size, self.done = (), 0, True
 
 

@@ -7,6 +7,7 @@ worked off in order, one thing after the other; while it waits, another partitio
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,29 +16,35 @@ __all__ = ["Lanes", "Room"]
 
 
 class Lanes:
-    """Hands events on to `handle`, which runs once at a time for each partition. For one task to call."""
+    """Hands events on to `handle`, which runs once at a time for each partition.
+
+    What waits in a lane is bounded by whoever delivers: nothing is fetched while too much is in work.
+    """
 
     def __init__(self, handle: Callable[[Any], Awaitable[None]]) -> None:
         self._handle = handle
-        self._working: dict[int, asyncio.Task[None]] = {}
+        self._waiting: dict[int, deque[Any]] = {}  # by partition; there is a task for each
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, event: Any) -> None:
-        """Begin to work on an event, as soon as what its partition had before is done.
-
-        A cancelled call leaves the event alone, and what is in work goes on: whoever waits for acknowledgements knows.
-        """
+    def take(self, event: Any) -> None:
+        """Put an event into its partition's lane; work on it begins when what came before it is done."""
         partition = event.message.partition
-        before = self._working.get(partition)
-        if before is not None:
-            await asyncio.wait({before})
-        self._working[partition] = asyncio.create_task(self._work(partition, event))
+        lane = self._waiting.get(partition)
+        if lane is not None:
+            lane.append(event)
+            return
+        self._waiting[partition] = deque([event])
+        task = asyncio.create_task(self._work(partition))
+        self._tasks.add(task)  # the loop itself keeps no hold of it
+        task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, partition: int, event: Any) -> None:
+    async def _work(self, partition: int) -> None:
+        lane = self._waiting[partition]
         try:
-            await self._handle(event)
+            while lane:
+                await self._handle(lane.popleft())
         finally:
-            if self._working.get(partition) is asyncio.current_task():
-                del self._working[partition]
+            del self._waiting[partition]
 
 
 class Room:

@@ -25,6 +25,7 @@ import collections
 import math
 import time
 from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -37,17 +38,16 @@ from agents.chunk import LARGEST_CHUNK, Chunk
 from agents.exits import Exit, end_process
 from agents.membership import StaticMembership
 from agents.ownership import Lease
+from agents.pace import Rests, enough_waits
 from agents.table import ChangelogRow, StateTable
 from agents.watchdog import StallDetector, progress_before
 
 __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
 
 TRANSPORT_SCHEME = "chunked"
-_QUEUE_BYTES = 16_000_000  # of all partitions; a fetch more may be held
-_HOLD_SECONDS = 0.02
+_HOLD_SECONDS = 0.02  # at most; what is finished meanwhile ends it
+_FETCH_WAIT_MS = 100  # how long a broker may wait for records that do not come
 _ANSWER_SECONDS = 5.0
-_LONGEST_REST_SECONDS = 0.05
-_REST_PER_WORK = 1.0  # rest after a small fetch as long as the last chunk took: a quiet ward is answered at once
 Span = tuple[int, int]  # offsets still to be handed out: from, up to but without
 
 
@@ -66,8 +66,12 @@ class ChunkedConsumer(driver.Consumer):
         self._delivering = False
         self._holding_back = False  # so much waits to be worked off that nothing more is fetched
         self._rest_until = 0.0
-        self._last_work_seconds = 0.0
+        self._finished = asyncio.Event()  # a chunk, since it was last looked at
+        self._rests = Rests()
         self.rebalance_began: float | None = None  # monotonic seconds; None before the first one
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # -- delivery
 
@@ -79,14 +83,18 @@ class ChunkedConsumer(driver.Consumer):
         rest = self._rest_until - time.monotonic()
         if rest > 0:
             await self.sleep(rest)
-        self._holding_back = sum(chunk.size for chain in self._chains.values() for chunk in chain) > _QUEUE_BYTES
+        self._holding_back = enough_waits(self._chains.values())
         if self._holding_back:
-            await self.sleep(_HOLD_SECONDS)
+            self._finished.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), _HOLD_SECONDS)
             return
         fetched, active = await self._wait_next_records(timeout)
         if not fetched or self.should_stop:
             return
-        self._plan_rest(sum(map(len, fetched.values())))
+        self._rest_until = time.monotonic() + self._rests.after(
+            sum(map(len, fetched.values())), time.process_time(), recovering=self.app.in_recovery
+        )
         generation = self.app.consumer_generation_id
         left: dict[TP, Span] = {tp: (records[0].offset, records[-1].offset + 1) for tp, records in fetched.items()}
         self._delivering = True
@@ -106,11 +114,6 @@ class ChunkedConsumer(driver.Consumer):
         finally:
             self._delivering = False
             await self._read_again({tp: span for tp, span in left.items() if span[0] < span[1]})
-
-    def _plan_rest(self, records: int) -> None:
-        small = records < LARGEST_CHUNK and not self.app.in_recovery
-        rest = min(_LONGEST_REST_SECONDS, _REST_PER_WORK * self._last_work_seconds)
-        self._rest_until = time.monotonic() + rest if small else 0.0
 
     def _interrupted(self, generation: int) -> bool:
         return self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id
@@ -208,7 +211,7 @@ class ChunkedConsumer(driver.Consumer):
     def finish(self, chunk: Chunk) -> None:
         """Mark a chunk as done: its offset is committed once all earlier chunks of its partition are done too."""
         chunk.finish()
-        self._last_work_seconds = chunk.seconds
+        self._finished.set()
 
     def _new_offset(self, tp: TP) -> int | None:
         if tp.topic not in self._chunked:
@@ -350,6 +353,20 @@ class ChunkedConsumer(driver.Consumer):
             behind = max(0, (self.highwater(tp) or 0) - position)
             waiting[tp.partition] = waiting.get(tp.partition, 0) + behind
         return waiting
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer in its thread, asking brokers for records with less patience.
+
+    aiokafka has one fetch on its way to a broker, and leaves out of it the partitions whose records wait to be taken.
+    While nothing is taken because enough is in work, it therefore asks for the others alone; where those are silent,
+    the partitions with a backlog are asked for again only when the broker has lost its patience: Faust's 1.5 s.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 (Faust has no setting for it)
+        return consumer
 
 
 class _IdempotentProducer(driver.Producer):

@@ -219,11 +219,14 @@ class Worker:
                 _log.exception("chunk_failed")
                 end_process(Exit.STREAM_FAILED, f"a chunk could not be worked off: {type(error).__name__}")
 
-        take = Lanes(whole).take if side_by_side else whole
+        lanes = Lanes(whole) if side_by_side else None
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
-                await take(event)
+                if lanes is None:
+                    await whole(event)
+                else:
+                    lanes.take(event)
 
         return agent
 
@@ -232,6 +235,10 @@ class Worker:
     async def _work_off(self, event: Any) -> None:
         """Work off a chunk in slices, each acknowledged before the next, so that a long one makes lasting progress."""
         message, chunk = event.message, event.value
+        chunk.begun = True
+        if not self._is_current(message):
+            event.ack()  # whoever has the partition now reads it again: a chunk that is not done is never committed
+            return
         done = 0
         while done < len(chunk.records):
             records, patients = of_patients(chunk.records[done : done + self._slice], MOST_PATIENTS)
@@ -242,6 +249,11 @@ class Worker:
             pace = _SLICE_SECONDS / max(seconds, _SLICE_SECONDS / 2)  # at most doubled, for a quiet second is no proof
             self._slice = max(1, min(LARGEST_CHUNK, round(self._slice * pace)))
         self._finish(event)
+
+    def _is_current(self, message: Any) -> bool:
+        """Tell whether a message that has waited in its lane is still this worker's to work off."""
+        app = cast(Any, self.app)
+        return bool(app.flow_control.is_active() and message.generation_id == app.consumer_generation_id)
 
     async def _work_off_slice(self, message: Any, chunk: Chunk, records: Sequence[Any]) -> float:
         """Decide, publish, confirm, store; return the seconds that the decisions took."""
@@ -284,6 +296,7 @@ class Worker:
         Their offsets are committed only once the append is acknowledged: a replay waits for that to order its stream.
         """
         message, chunk, config = event.message, event.value, self._config
+        chunk.begun = True
         appended, rejected = checked(decode, chunk.records, message.partition, config.limits, self._partition_of)
         await self._publish(message.partition, {config.topics.observations: appended}, chunk.records, rejected)
         self._reporting.refused(len(chunk.records), Counter(rejection.reason for _, rejection in rejected))
