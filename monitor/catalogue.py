@@ -367,10 +367,10 @@ BUDGET_CATALOGUE: tuple[Metric, ...] = (
         labels=("unit",),
     ),
     Metric(
-        "sepsis_monitor_budget_patient_days",
+        "sepsis_monitor_budget_patient_seconds",
         "gauge",
-        "days",
-        "The patient-days over which a unit's burden was counted.",
+        "seconds",
+        "The patients' time over which a unit's burden was counted.",
         labels=("unit",),
     ),
     Metric(

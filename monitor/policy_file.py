@@ -52,7 +52,7 @@ def policy_toml(policy: Policy, chosen_by: str) -> str:
     lines += ["", _CRITICAL, "[critical]"]
     for sign, bounds in policy.critical.items():
         ends = [
-            f"{end} = {toml_value(value)}" for end, value in msgspec.structs.asdict(bounds).items() if value is not None
+            f"{end} = {_plain(value)}" for end, value in msgspec.structs.asdict(bounds).items() if value is not None
         ]
         lines.append(f"{sign} = {{ {', '.join(ends)} }}")
     return "\n".join(lines) + "\n"
@@ -60,7 +60,12 @@ def policy_toml(policy: Policy, chosen_by: str) -> str:
 
 def _line(name: str, value: object) -> str:
     meaning = _MEANINGS.get(name)
-    return f"{name} = {toml_value(value)}" + (f"  # {meaning}" if meaning else "")
+    return f"{name} = {_plain(value)}" + (f"  # {meaning}" if meaning else "")
+
+
+def _plain(value: object) -> str:
+    """Return a value as people write it: 30 minutes, not 30.0."""
+    return toml_value(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _chosen(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from monitor.metrics import Instruments
 
 __all__ = ["BudgetMetrics"]
 
+_DAY_SECONDS = 86_400
 _LIMITS: tuple[Limit, ...] = ("lowest", "highest")
 
 
@@ -43,7 +44,7 @@ class BudgetMetrics:
         gauges, unit = self._made.gauges, _name(each)
         burden, budget = each.measured.burden, each.policy.budget
         gauges["budget_false_episodes_per_patient_day"].labels(unit).set(math.nan if burden is None else burden)
-        gauges["budget_patient_days"].labels(unit).set(each.measured.patient_days)
+        gauges["budget_patient_seconds"].labels(unit).set(each.measured.patient_days * _DAY_SECONDS)
         gauges["budget_raise_threshold"].labels(unit).set(each.threshold_after)
         self._made.counters["budget_moves_total"].labels(unit)
         self._shown.add(unit)
@@ -56,7 +57,7 @@ class BudgetMetrics:
     def _hide(self, unit: str) -> None:
         self._shown.discard(unit)
         gauges = self._made.gauges
-        for name in ("false_episodes_per_patient_day", "patient_days", "raise_threshold"):
+        for name in ("false_episodes_per_patient_day", "patient_seconds", "raise_threshold"):
             gauges[f"budget_{name}"].remove(unit)
         with suppress(KeyError):  # without a budget it was never shown
             gauges["budget_allowed_false_episodes_per_patient_day"].remove(unit)

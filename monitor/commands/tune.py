@@ -107,7 +107,9 @@ def command(
             tuned = tune(choosing, budget, floor_share=floor, say=say)
             figures = judging.figures(tuned.policy, bootstrap, SEED)
     report = _report(tuned, figures, budget=budget, trials=(choosing, judging), model=loaded, file=file)
-    report |= {"provenance": known.counts()}
+    asked = [*(f"--part {part}" for part in parts), *([f"--stays {stays.name}"] if stays else [])]
+    asked += [f"--model {model_name}", f"--budget {budget:g}", f"--floor {floor:g}"]
+    report |= {"command": " ".join(["sepsis-monitor tune", file.name, *asked]), "provenance": known.counts()}
     if picture:
         from monitor.tuning_picture import draw_tuning  # noqa: PLC0415  (matplotlib)
 
@@ -171,7 +173,7 @@ def _chosen_by(report: dict[str, Any]) -> str:
     data, judged, floor = report["data"], report["judged"], report["floor"]
     budget = report["budget"]["false_episodes_per_patient_day"]
     return (
-        f"sepsis-monitor tune, {report['date']}: for {budget:g} false alert episodes a patient-day, on "
+        f"{report['command']}, {report['date']}: for {budget:g} false alert episodes a patient-day, on "
         f"{data['choosing']['stays']} stays ({data['choosing']['septic_stays']} septic) of {data['file']}, by the "
         f"model with the digest {report['model']['digest']}. On {data['judging']['stays']} other stays of it "
         f"({data['judging']['septic_stays']} septic), which did not choose: "

@@ -24,10 +24,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml  # type: ignore[import-untyped]
 
+from agents.policy import Budget, load_policy
 from monitor.brokers.probe import free_port
 from monitor.brokers.process import BrokerProcess
+from monitor.policy_file import policy_toml
 from tests.brokers import new_broker
 from tests.deploy.promql import DEPLOY
 from tests.e2e.ward import Ward, open_ward
@@ -203,7 +206,7 @@ class Operations:
             [tool("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=series",
              f"{listen}{ports['prometheus']}", "--rules.alert.resend-delay=1s"],
         )  # fmt: skip
-        scraped = len(self.ward.ports) + len(set(ports) & {"canary", "notify"})
+        scraped = len(self.ward.ports) + len(set(ports) & {"canary", "notify", "budget"})
         until(lambda: self.value("sum(up)") == scraped, seconds=30, what=f"all scraped ({self.log('prometheus')})")
 
     def _configure(self) -> None:
@@ -217,6 +220,7 @@ class Operations:
             "workers": list(self.ward.ports.values()),
             "canary": [ports["canary"]] if "canary" in ports else [],
             "notify": [ports["notify"]] if "notify" in ports else [],
+            "budget": [ports["budget"]] if "budget" in ports else [],
         }
         for name, some in targets.items():
             told = [{"targets": [f"127.0.0.1:{port}" for port in some]}]
@@ -244,13 +248,21 @@ def _supervised(ward: Ward, instance: str) -> bool:
     return ward.ready(instance)
 
 
+def _policy(folder: Path) -> Path:
+    """Write the shipped policy with a live budget."""
+    shipped, file = load_policy(), folder / "policy.toml"
+    budget = Budget(0.5, shipped.raise_threshold / 2, shipped.raise_threshold * 2)
+    file.write_text(policy_toml(msgspec.structs.replace(shipped, budget=budget), ""))
+    return file
+
+
 @contextmanager
 def open_operations(folder: Path) -> Iterator[Operations]:
-    """Give two workers, a canary and a notifier on a broker of their own, once the workers are ready."""
+    """Give two workers, a canary, a notifier and a live budget on a broker of their own, once the workers are ready."""
     broker = new_broker("embedded", folder / "broker")
     broker.start()
     try:
-        with open_ward(broker.bootstrap_servers, folder) as ward:
+        with open_ward(broker.bootstrap_servers, folder, SEPSIS_MONITOR_POLICY__FILE=str(_policy(folder))) as ward:
             operations = Operations(ward, broker, folder, Webhooks())
             try:
                 operations.start_notifier()
@@ -259,6 +271,7 @@ def open_operations(folder: Path) -> Iterator[Operations]:
                     until(partial(_supervised, ward, instance), seconds=60, what=f"{instance} ready")
                 until(lambda: all(_supervised(ward, name) for name in list(ward.workers)), what="both workers ready")
                 operations.start_command("canary", "canary", "--every", "2", "--within", "5")
+                operations.start_command("budget", "budget", "--every", "2")
                 yield operations
             finally:
                 operations.stop()

@@ -54,7 +54,10 @@ def test_durations_are_divided_and_nothing_else() -> None:
 
 @pytest.mark.usefixtures("feed")
 def test_promtool_finds_nothing_to_say_of_a_live_scrape(operations: Operations) -> None:
-    for port in (operations.ward.ports["worker-1"], operations.ports["canary"], operations.ports["notify"]):
+    for port in (
+        operations.ward.ports["worker-1"],
+        *(operations.ports[name] for name in ("canary", "notify", "budget")),
+    ):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read()
         checked = subprocess.run([tool("promtool"), "check", "metrics"], input=text, capture_output=True, check=False)

@@ -38,7 +38,7 @@ def test_a_move_is_shown_where_it_was_made_and_not_where_it_was_only_found() -> 
     assert value(metrics.registry, "moves_total", unit="A") == 1
     assert value(metrics.registry, "false_episodes_per_patient_day", unit="A") == 2.0
     assert value(metrics.registry, "allowed_false_episodes_per_patient_day", unit="A") == 0.5
-    assert value(metrics.registry, "patient_days", unit="A") == 20.0
+    assert value(metrics.registry, "patient_seconds", unit="A") == 20 * 86_400
     assert value(metrics.registry, "at_limit", unit="A", limit="highest") == 0
     assert value(metrics.registry, "in_charge") == 1
     assert value(metrics.registry, "last_look_timestamp_seconds") == 6.0
@@ -62,4 +62,4 @@ def test_a_unit_without_a_name_or_a_budget_is_shown_and_one_that_is_gone_is_not(
     metrics.show([], [], in_charge=True, now=6.0)
     assert value(metrics.registry, "raise_threshold", unit=UNKNOWN_UNIT) is None
     assert value(metrics.registry, "at_limit", unit=UNKNOWN_UNIT, limit="highest") is None
-    assert value(metrics.registry, "patient_days", unit="B") is None
+    assert value(metrics.registry, "patient_seconds", unit="B") is None

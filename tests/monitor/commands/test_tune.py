@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,15 @@ def test_the_policy_file_is_the_chosen_one(tuned: tuple[dict[str, Any], Path]) -
     assert chosen_for(policy, load_model("bedside"))
     said = (folder / "icu.toml").read_text()
     assert found["model"]["digest"] in said
-    assert f"{found['data']['judging']['stays']} other stays" in said
+    assert f"{found['data']['judging']['stays']} other stays" in tomllib.loads(said)["chosen_by"]
     assert f"{found['floor']['highest_threshold']:.6f}" in said
     assert policy.budget is not None
     assert policy.budget.false_episodes_per_patient_day == 0.4
     assert policy.budget.highest_threshold == found["floor"]["highest_threshold"]
     assert policy.budget.lowest_threshold == found["lowest_threshold"] <= policy.raise_threshold
-    assert "live budget goes no higher" in said
+    chosen_by = tomllib.loads(said)["chosen_by"]
+    assert "live budget goes no higher" in chosen_by
+    assert "sepsis-monitor tune demo-stays.parquet --model bedside --budget 0.4 --floor 0.9, " in chosen_by
     assert (folder / "icu.png").read_bytes()[:4] == b"\x89PNG"
 
 
