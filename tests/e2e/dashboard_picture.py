@@ -105,8 +105,8 @@ def _draw(operations: Operations) -> Figure:
             _draw_panel(figure, operations, panel, top, height)
         top -= (rows[name] + 1) * _ROW
     note = (
-        f"{_SECONDS} s of two workers, a canary and a notifier; {_STAYS} real stays in replay at {_SPEED:g} "
-        "patient-hours a second, whose measurements lie in the past, and 10 live patients. "
+        f"{_SECONDS} s of two workers, a canary, a notifier and a live budget; {_STAYS} real stays in replay at "
+        f"{_SPEED:g} patient-hours a second, whose measurements lie in the past, and 10 live patients. "
         f"Windows {FASTER} times shorter than shipped."
     )
     figure.text(0.1 / _WIDTH, 0.12 / height, note, fontsize=8, color=_GREY)
