@@ -13,7 +13,7 @@ from agents.topics import Topics
 
 __all__ = ["ROLES", "Grant", "budget_group", "grants", "kafka_acls_options", "table"]
 
-ROLES = ("admin", "worker", "gateway", "subscriber", "board", "staff", "eraser", "budget")
+ROLES = ("admin", "worker", "gateway", "canary", "subscriber", "board", "staff", "eraser", "budget")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         f"{topics.prefix}{group}-patients-changelog": ("Create", "Read", "Write", "DescribeConfigs"),
     }
     gateway = {topics.observations: ("Write",), topics.admissions: ("Write",)}
+    canary = {**gateway, topics.alert_events: ("Read",)}
     budget = {
         **dict.fromkeys((topics.admissions, topics.scores, topics.alert_events), ("Read",)),
         topics.observations: ("Write",),
@@ -59,6 +60,7 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         Grant("worker", "group", group, "literal", ("Read",)),
         *(_topic("gateway", name, *some) for name, some in gateway.items()),
         Grant("gateway", "group", group, "literal", ("Describe",)),
+        *(_topic("canary", name, *some, "DescribeConfigs") for name, some in canary.items()),
         *(_topic("subscriber", name, "Read") for name in (topics.scores, topics.alert_events, topics.alert_state)),
         Grant("subscriber", "group", f"{group}-subscriber-", "prefixed", ("Read",)),
         *(

@@ -20,7 +20,7 @@ from agents.topics import Topics
 from agents.worker_config import partition_of
 from monitor.follow import POLL_MS, Tail
 
-__all__ = ["Canaries", "Round", "canary_of"]
+__all__ = ["Canaries", "Round", "canary_of", "topics_of"]
 
 _SEND_SECONDS = 30.0
 # Septic shock as in a textbook: any model that has learned anything alerts.
@@ -39,6 +39,11 @@ def canary_of(partition: int, partitions: int) -> str:
     """Return the id of the canary that lives in a partition: the first one whose murmur2 leads there."""
     names = (f"{CANARY_PREFIX}{number}" for number in itertools.count())
     return next(name for name in names if partition_of(name.encode(), partitions) == partition)
+
+
+def topics_of(topics: Topics) -> frozenset[str]:
+    """Return the names of the topics that a canary writes to or reads; of the others it need know nothing."""
+    return frozenset({topics.observations, topics.admissions, topics.alert_events})
 
 
 @dataclass

@@ -21,6 +21,7 @@ from kafka.errors import (
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
 )
+from pydantic import SecretStr
 
 from monitor.errors import Failure
 from monitor.sections import KafkaSettings
@@ -38,13 +39,13 @@ _PLAIN_WORDS = {"ECONNREFUSED": "the connection was refused", "DNS Resolution": 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the options of connection and security under their Kafka names, those only that are set.
 
-    Raises Failure where one names a file that is not there.
+    Files of passwords are read. Raises Failure where one names a file that is not there, or that holds no password.
     """
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
-    if kafka.sasl_mechanism is not None and kafka.sasl_plain_password is not None:
+    if kafka.sasl_mechanism is not None:
         options["sasl_mechanism"] = kafka.sasl_mechanism
         options["sasl_plain_username"] = kafka.sasl_plain_username
-        options["sasl_plain_password"] = kafka.sasl_plain_password.get_secret_value()
+        options["sasl_plain_password"] = _password(kafka, "sasl_plain_password")
     if kafka.security_protocol.endswith("SSL"):
         options["ssl_check_hostname"] = kafka.ssl_check_hostname
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
@@ -55,9 +56,30 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
                 msg = f"kafka.{name} names the file {path}, which is not there"
                 raise Failure(msg)
             options[name] = str(path)
-        if kafka.ssl_password is not None:
-            options["ssl_password"] = kafka.ssl_password.get_secret_value()
+        password = _password(kafka, "ssl_password")
+        if password is not None:
+            options["ssl_password"] = password
     return options
+
+
+def _password(kafka: KafkaSettings, key: str) -> str | None:
+    """Return a password from its setting or from the file that its `_file` names; None where neither is set."""
+    said: SecretStr | None = getattr(kafka, key)
+    file: Path | None = getattr(kafka, f"{key}_file")
+    if file is None:
+        return None if said is None else said.get_secret_value()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        msg = f"kafka.{key}_file names {file}, which cannot be read: {error.strerror or error}"
+        raise Failure(msg) from error
+    except UnicodeDecodeError:
+        msg = f"kafka.{key}_file names {file}, which is not text in UTF-8"
+        raise Failure(msg) from None  # the error would quote what stands there
+    if len(lines) != 1 or not lines[0].strip():
+        msg = f"kafka.{key}_file names {file}, which should hold one line, the password, and holds {len(lines)}"
+        raise Failure(msg)
+    return lines[0]
 
 
 def producer(kafka: KafkaSettings, bootstrap: str, **options: Any) -> Any:
@@ -152,7 +174,7 @@ def _most_telling(errors: Sequence[BaseException]) -> BaseException:
 
 def _explain(error: BaseException, kafka: KafkaSettings) -> str:
     if isinstance(error, SaslAuthenticationFailedError):
-        return "the broker refused the credentials; check kafka.sasl_plain_username and kafka.sasl_plain_password"
+        return f"the broker refused the credentials; check kafka.sasl_plain_username and {_password_key(kafka)}"
     if isinstance(error, UnsupportedSaslMechanismError):
         return f"the broker does not offer {kafka.sasl_mechanism}; check kafka.sasl_mechanism"
     if isinstance(error, IllegalSaslStateError):
@@ -162,6 +184,11 @@ def _explain(error: BaseException, kafka: KafkaSettings) -> str:
         return f"no secure connection ({text}); check kafka.ssl_cafile and the other kafka.ssl_ settings"
     text = next((words for sign, words in _PLAIN_WORDS.items() if sign in text), text)
     if "disconnected" in text and kafka.sasl_mechanism is not None:
-        keys = "kafka.sasl_plain_username, kafka.sasl_plain_password, kafka.sasl_mechanism and kafka.security_protocol"
+        others = "kafka.sasl_mechanism and kafka.security_protocol"
+        keys = f"kafka.sasl_plain_username, {_password_key(kafka)}, {others}"
         return f"the broker hung up during the login, as it does on wrong credentials; check {keys}"
     return f"{text}; check that it runs there, and kafka.bootstrap_servers and kafka.security_protocol"
+
+
+def _password_key(kafka: KafkaSettings) -> str:
+    return f"kafka.sasl_plain_password{'' if kafka.sasl_plain_password_file is None else '_file'}"

@@ -85,27 +85,40 @@ class KafkaSettings(_Section):
     )
     sasl_plain_username: str | None = Field(default=None, description="User of PLAIN and SCRAM.")
     sasl_plain_password: SecretStr | None = Field(default=None, description="Password of PLAIN and SCRAM.")
+    sasl_plain_password_file: UserPath | None = Field(
+        default=None, description="File with one line, that password, in its place."
+    )
     ssl_cafile: UserPath | None = Field(default=None, description="PEM file with the authorities to trust.")
     ssl_certfile: UserPath | None = Field(default=None, description="PEM file with the client's certificate.")
     ssl_keyfile: UserPath | None = Field(default=None, description="PEM file with the client's key.")
     ssl_password: SecretStr | None = Field(default=None, description="Password of the client's key.")
+    ssl_password_file: UserPath | None = Field(
+        default=None, description="File with one line, that password, in its place."
+    )
     ssl_check_hostname: bool = Field(default=True, description="Refuse a broker whose certificate names another host.")
 
     @model_validator(mode="after")
     def _complete(self) -> KafkaSettings:
         sasl = self.security_protocol.startswith("SASL")
-        if sasl and self.sasl_mechanism is None:
-            msg = "sasl_mechanism is needed with this security_protocol"
-            raise ValueError(msg)
-        if sasl and (not self.sasl_plain_username or self.sasl_plain_password is None):
-            msg = "sasl_plain_username and sasl_plain_password are needed with this sasl_mechanism"
-            raise ValueError(msg)
-        if self.sasl_mechanism is not None and not sasl:
-            msg = "sasl_mechanism has no effect unless security_protocol is SASL_PLAINTEXT or SASL_SSL"
-            raise ValueError(msg)
-        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            msg = "ssl_certfile and ssl_keyfile belong together"
-            raise ValueError(msg)
+        password = self.sasl_plain_password or self.sasl_plain_password_file
+        wrong = {
+            "sasl_mechanism is needed with this security_protocol": sasl and self.sasl_mechanism is None,
+            "sasl_plain_password and sasl_plain_password_file are two places for one password: set one of them": (
+                self.sasl_plain_password is not None and self.sasl_plain_password_file is not None
+            ),
+            "ssl_password and ssl_password_file are two places for one password: set one of them": (
+                self.ssl_password is not None and self.ssl_password_file is not None
+            ),
+            "sasl_plain_username and sasl_plain_password, or sasl_plain_password_file, are needed with this "
+            "sasl_mechanism": sasl and not (self.sasl_plain_username and password),
+            "sasl_mechanism has no effect unless security_protocol is SASL_PLAINTEXT or SASL_SSL": (
+                self.sasl_mechanism is not None and not sasl
+            ),
+            "ssl_certfile and ssl_keyfile belong together": (self.ssl_certfile is None) != (self.ssl_keyfile is None),
+        }
+        for msg, holds in wrong.items():
+            if holds:
+                raise ValueError(msg)
         return self
 
 

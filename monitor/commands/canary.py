@@ -15,7 +15,7 @@ from agents.observer import Status
 from agents.topics import Topics, topic_specs
 from monitor import clients, http
 from monitor.brokers import open_broker
-from monitor.canary import Canaries, Round
+from monitor.canary import Canaries, Round, topics_of
 from monitor.catalogue import CANARY_CATALOGUE
 from monitor.errors import Failure
 from monitor.follow import assign
@@ -87,7 +87,7 @@ def command(invocation: Invocation, *, every: float, within: float, once: bool, 
     settings = invocation.settings()
     topics = Topics(settings.topics.prefix)
     with stop_requested() as stop, open_broker(settings) as bootstrap:
-        create_topics(bootstrap, settings, topic_specs(topics))
+        create_topics(bootstrap, settings, [spec for spec in topic_specs(topics) if spec.name in topics_of(topics)])
         _run(settings, bootstrap, topics, stop, every=every, within=within, once=once, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from monitor.access import ROLES
 from monitor.cli import main
 from tests.deploy.promql import DEPLOY, read_yaml
 from tests.deploy.settings_named import accepted, unknown
@@ -74,8 +75,7 @@ def test_every_manifest_is_a_resource_but_what_not_everybody_wants() -> None:
 
 
 def test_the_configuration_loads() -> None:
-    credentials = {f"SEPSIS_MONITOR_KAFKA__SASL_PLAIN_{name}": "x" for name in ("USERNAME", "PASSWORD")}
-    settings = accepted(credentials, _FOLDER / "sepsis-monitor.toml")
+    settings = accepted({"SEPSIS_MONITOR_KAFKA__SASL_PLAIN_USERNAME": "x"}, _FOLDER / "sepsis-monitor.toml")
     assert settings.http.port == 9464
     assert settings.topics.replication_factor == 3
     replicas = [document["spec"]["replicas"] for document in _ALL if document["kind"] == "StatefulSet"]
@@ -101,6 +101,23 @@ def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
     claimed = set() if name == "sepsis-monitor-budget" else {"state"}
     assert {volume["name"] for volume in pod["volumes"]} | claimed == mounted
     assert _PODS[name]["metadata"]["labels"]["sepsis-monitor/uses-kafka"] == "true"
+
+
+@pytest.mark.parametrize("name", _PODS)
+def test_a_pod_has_its_password_in_a_file(name: str) -> None:
+    pod = _PODS[name]["spec"]
+    (container,) = pod["containers"]
+    variables = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+    assert not [variable for variable in variables if variable.endswith("PASSWORD")]
+    settings = accepted({**variables, "SEPSIS_MONITOR_WORKER__INSTANCE": "w"}, _FOLDER / "sepsis-monitor.toml")
+    file = settings.kafka.sasl_plain_password_file
+    assert file is not None
+    (mount,) = [one for one in container["volumeMounts"] if one["mountPath"] == str(file.parent)]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    (item,) = volume["secret"]["items"]
+    assert item["path"] == file.name
+    assert settings.kafka.sasl_plain_username == f"sepsis-{item['key']}"
+    assert item["key"] in ROLES
 
 
 def test_a_worker_has_its_pods_name_and_is_asked_how_it_is() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.exits import Exit
+from monitor.access import ROLES
 from tests.deploy.promql import DEPLOY
 from tests.deploy.settings_named import unknown
 
@@ -65,6 +66,18 @@ def test_a_unit_starts_again_whenever_that_helps(path: Path) -> None:
     assert "\nStartLimitIntervalSec=0\n" in text
     assert unknown(re.findall(r"^Environment=(SEPSIS_MONITOR_\w+)", text, re.MULTILINE)) == []
     assert text.count(f"ExecStart={_PROGRAM} --config ") == 1
+
+
+@pytest.mark.parametrize("path", _SERVICES, ids=lambda path: path.name)
+def test_a_unit_is_a_principal_with_its_password_in_a_file(path: Path) -> None:
+    said = dict(re.findall(r"^Environment=SEPSIS_MONITOR_KAFKA__(\w+)=(.+)$", path.read_text(), re.MULTILINE))
+    (credential,) = re.findall(r"^LoadCredential=(.+)$", path.read_text(), re.MULTILINE)
+    role = credential.removeprefix("sepsis-monitor.")
+    assert role in ROLES
+    assert said == {
+        "SASL_PLAIN_USERNAME": f"sepsis-{role}",
+        "SASL_PLAIN_PASSWORD_FILE": f"%d/{credential}",
+    }
 
 
 def test_a_worker_tells_systemd_of_itself() -> None:

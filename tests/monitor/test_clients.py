@@ -90,6 +90,53 @@ def test_a_certificate_file_that_is_not_there_is_named(embedded_kafka: str, tmp_
         admin(kafka, embedded_kafka, bootstrap_timeout_ms=1_000)
 
 
+def from_file(file: Path) -> KafkaSettings:
+    said = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_plain_username": USER}
+    overrides: dict[str, object] = {f"kafka.{key}": value for key, value in said.items()}
+    return load_settings(None, {**overrides, "kafka.sasl_plain_password_file": file}).kafka
+
+
+@pytest.mark.parametrize("content", [PASSWORD, f"{PASSWORD}\n", f"{PASSWORD}\r\n"])
+def test_a_password_may_stand_in_a_file(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content.encode())
+    assert connection_options(from_file(file))["sasl_plain_password"] == PASSWORD
+    key = KafkaSettings(security_protocol="SSL", ssl_password_file=file)
+    assert connection_options(key)["ssl_password"] == PASSWORD
+
+
+def test_all_clients_connect_with_a_password_from_a_file(secured: SecuredBroker, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    for connect in (admin, producer, consumer):
+        connect(from_file(file), f"127.0.0.1:{secured.sasl_port}").close()
+    file.write_text(f"{WRONG}\n")
+    with pytest.raises(Failure, match=r"kafka\.sasl_plain_password_file") as caught:
+        admin(from_file(file), f"127.0.0.1:{secured.sasl_port}", bootstrap_timeout_ms=2_000)
+    assert WRONG not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "should hold one line, the password, and holds 0"),
+        (b"  \n", "should hold one line"),
+        (f"{WRONG}\nuser\n".encode(), "should hold one line, the password, and holds 2"),
+        (b"\xff" + WRONG.encode(), "is not text in UTF-8"),
+    ],
+)
+def test_a_file_that_holds_no_password_is_named_and_not_shown(
+    tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Failure, match=rf"kafka\.sasl_plain_password_file names {file}, which {expected}") as caught:
+        connection_options(from_file(file))
+    assert WRONG not in str(caught.value)
+
+
 def test_options_carry_only_what_is_set() -> None:
     assert connection_options(KafkaSettings()) == {"security_protocol": "PLAINTEXT"}
     options = connection_options(with_password(PASSWORD))
