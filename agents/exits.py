@@ -23,7 +23,9 @@ class Exit(IntEnum):
     NOT_OWNER = 75  # the group may have given a partition to another worker
     MISASSIGNED = 76  # a partition came without the state that belongs to it
     LOG_BEHIND_STATE = 77  # the observations end before what the state has seen: the topic was created anew
-    NEWER_STATE = 78  # another version wrote the state: this one must not run (sysexits' EX_CONFIG)
+    OTHER_SCHEMA = (
+        78  # a version with another state record wrote the state: this one must not run (sysexits' EX_CONFIG)
+    )
     INSTANCE_TAKEN = 79  # another process has joined the group under this worker's static member id
 
 

@@ -65,7 +65,7 @@ _BEGINNING = zlib.crc32(struct.pack("<HH", RECORD_SCHEMA, 0))  # and what stands
 
 
 class UnknownSchemaError(Exception):
-    """A record was written by a newer version of the service: this one must not touch it."""
+    """A record was written by a version of the service with another layout: this one must not touch it."""
 
 
 def source_offset(record: bytes) -> int:
@@ -162,8 +162,8 @@ class RecordLayout:
         """Return one row a key, from its stored record where there is a sound one.
 
         A damaged record is replaced by a fresh row. One of another model, or whose hidden state is not a number, keeps
-        its stay and its alert, but its hidden state starts anew. Raises UnknownSchemaError for a record of a newer
-        version.
+        its stay and its alert, but its hidden state starts anew. Raises UnknownSchemaError for a record of another
+        schema.
         """
         whole, rows = self._whole(keys, stored)
         resets: dict[str, int] = {}
@@ -233,7 +233,7 @@ class RecordLayout:
     def problem(self, key: bytes, record: bytes) -> str | None:
         """Return why a record that stands under a key cannot be used as it is (RESET_REASONS); None where it can.
 
-        Raises UnknownSchemaError for a record of a newer version.
+        Raises UnknownSchemaError for a record of another schema.
         """
         if self._stub(key, record) is not None:
             return None
@@ -287,67 +287,76 @@ class RecordLayout:
         row["model"] = np.void(self._fingerprint)
 
 
+_SIGNS, _KINDS = N_VITAL_SIGNS, len(KINDS)
+# The fields of a record, in their order. Times are in epoch milliseconds; 0 = none, where nothing else is said.
+_OWN: list[Any] = [
+    ("schema", "<u2"),
+    ("reserved", "<u2"),  # 1: a stub
+    ("checksum", "<u4"),
+    ("offset", "<i8"),
+    ("key", "S64"),
+    ("model", "V8"),
+]
+_STAY: list[Any] = [
+    ("admissions_offset", "<i8"),
+    ("seen", "<u8", (SEEN_EVENTS,)),  # fingerprints of the latest admission events, newest first
+    ("stay_number", "<i4"),
+    ("watched", "u1"),  # a stay is open
+    ("announced", "u1"),  # by an admission event
+    ("unit_type", "i1"),
+    ("assessable", "u1"),
+    ("doubt", "u1"),  # why it cannot be assessed: index of models.doubt.REASONS
+    ("doubt_sign", "i1"),  # the vital sign that would settle it; -1 = none
+    ("stay_id", "S80"),
+    ("named", "S64"),  # its id in the ADT feed, where the alerts keep an older one
+    ("unit", "S64"),
+    ("bed", "S64"),
+    ("start_ms", "<i8"),
+    ("clock_ms", "<i8"),  # newest time of measurement
+    ("ended_ms", "<i8"),
+    ("age_years", "<f4"),
+    ("sex", "<f4"),
+    ("hospital_hours", "<f4"),
+    ("risk", "<f8"),  # the latest provisional one
+]
+# One of each kind (agents.alerts).
+_ALERTS: list[Any] = [
+    ("episode", "<i4", (_KINDS,)),  # of all stays
+    ("sequence", "<i4", (_KINDS,)),  # of the last alert
+    ("phase", "u1", (_KINDS,)),
+    ("priority", "u1", (_KINDS,)),
+    ("on", "u1", (_KINDS,)),  # the condition holds
+    ("turning_ms", "<i8", (_KINDS,)),  # since when it speaks for the other side
+    ("raised_ms", "<i8", (_KINDS,)),
+    ("told_ms", "<i8", (_KINDS,)),  # the last event
+    ("over_ms", "<i8", (_KINDS,)),  # the end of the last alert
+    ("waiting_ms", "<i8", (_KINDS,)),  # by the wall clock: since when nobody has acknowledged
+    ("snooze_ms", "<i8", (_KINDS,)),  # until when
+    ("snooze_live", "u1", (_KINDS,)),  # the wall clock may end it
+    ("told_risk", "<f4"),  # the one that the last event told
+    ("snooze_risk", "<f4"),  # the one at a snooze or a dismissal
+    ("critical", "u1"),  # vital signs that are critical while snoozed, one bit each
+    ("live", "u1"),  # the newest measurement came about when it was taken
+    ("held_ms", "<i8"),  # no sepsis alert before
+    ("arrived_ms", "<i8"),  # when the log last got something new of the patient
+    ("commands_offset", "<i8"),
+    ("commands", "<u8", (SEEN_COMMANDS,)),  # fingerprints of the latest, newest first
+]
+_OPEN_STEP: list[Any] = [
+    ("open_step", "<i4"),
+    ("slot_unit", "<u2", (SLOTS, _SIGNS)),  # units of 5 ms since the slot's start; 65535 = empty
+    ("slot_value", "<f4", (SLOTS, _SIGNS)),
+    ("late_ms", "<i8", (_SIGNS,)),  # 0 = none
+    ("late_value", "<f4", (_SIGNS,)),
+    ("closed_ms", "<i8", (_SIGNS,)),  # newest measurement that a closed step knows; 0 = never
+    ("last_ms", "<i8", (_SIGNS,)),  # newest measurement of all
+    ("last_value", "<f4", (_SIGNS,)),
+]
+
+
 def _fields(state: np.dtype[Any] | None) -> list[Any]:
-    signs, kinds = N_VITAL_SIGNS, len(KINDS)
-    fields: list[Any] = [
-        ("schema", "<u2"),
-        ("reserved", "<u2"),  # 1: a stub
-        ("checksum", "<u4"),
-        ("offset", "<i8"),
-        ("key", "S64"),
-        ("model", "V8"),
-        # the stay; times in epoch milliseconds
-        ("admissions_offset", "<i8"),
-        ("seen", "<u8", (SEEN_EVENTS,)),  # fingerprints of the latest admission events, newest first
-        ("stay_number", "<i4"),
-        ("watched", "u1"),  # a stay is open
-        ("announced", "u1"),  # by an admission event
-        ("unit_type", "i1"),
-        ("assessable", "u1"),
-        ("doubt", "u1"),  # why it cannot be assessed: index of models.doubt.REASONS
-        ("doubt_sign", "i1"),  # the vital sign that would settle it; -1 = none
-        ("stay_id", "S80"),
-        ("named", "S64"),  # its id in the ADT feed, where the alerts keep an older one
-        ("unit", "S64"),
-        ("bed", "S64"),
-        ("start_ms", "<i8"),
-        ("clock_ms", "<i8"),  # newest time of measurement
-        ("ended_ms", "<i8"),
-        ("age_years", "<f4"),
-        ("sex", "<f4"),
-        ("hospital_hours", "<f4"),
-        ("risk", "<f8"),  # the latest provisional one
-        # the alerts, one of each kind (agents.alerts); times in epoch milliseconds, 0 = none
-        ("episode", "<i4", (kinds,)),  # of all stays
-        ("sequence", "<i4", (kinds,)),  # of the last alert
-        ("phase", "u1", (kinds,)),
-        ("priority", "u1", (kinds,)),
-        ("on", "u1", (kinds,)),  # the condition holds
-        ("turning_ms", "<i8", (kinds,)),  # since when it speaks for the other side
-        ("raised_ms", "<i8", (kinds,)),
-        ("told_ms", "<i8", (kinds,)),  # the last event
-        ("over_ms", "<i8", (kinds,)),  # the end of the last alert
-        ("waiting_ms", "<i8", (kinds,)),  # by the wall clock: since when nobody has acknowledged
-        ("snooze_ms", "<i8", (kinds,)),  # until when
-        ("snooze_live", "u1", (kinds,)),  # the wall clock may end it
-        ("told_risk", "<f4"),  # the one that the last event told
-        ("snooze_risk", "<f4"),  # the one at a snooze or a dismissal
-        ("critical", "u1"),  # vital signs that are critical while snoozed, one bit each
-        ("live", "u1"),  # the newest measurement came about when it was taken
-        ("held_ms", "<i8"),  # no sepsis alert before
-        ("arrived_ms", "<i8"),  # when the log last got something new of the patient
-        ("commands_offset", "<i8"),
-        ("commands", "<u8", (SEEN_COMMANDS,)),  # fingerprints of the latest, newest first
-        # the open step
-        ("open_step", "<i4"),
-        ("slot_unit", "<u2", (SLOTS, signs)),  # units of 5 ms since the slot's start; 65535 = empty
-        ("slot_value", "<f4", (SLOTS, signs)),
-        ("late_ms", "<i8", (signs,)),  # 0 = none
-        ("late_value", "<f4", (signs,)),
-        ("closed_ms", "<i8", (signs,)),  # newest measurement that a closed step knows; 0 = never
-        ("last_ms", "<i8", (signs,)),  # newest measurement of all
-        ("last_value", "<f4", (signs,)),
-    ]
+    """Return the fields of a record with a model's hidden state; of what is the same in every layout, without one."""
+    fields = [*_OWN, *_STAY, *_ALERTS, *_OPEN_STEP]
     return fields if state is None else [*fields, ("state", state)]
 
 

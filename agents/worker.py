@@ -214,7 +214,7 @@ class Worker:
             except asyncio.CancelledError:
                 raise
             except UnknownSchemaError as error:
-                end_process(Exit.NEWER_STATE, str(error))
+                end_process(Exit.OTHER_SCHEMA, str(error))
             except Exception as error:  # noqa: BLE001 (the one boundary: nothing half done may be committed)
                 _log.exception("chunk_failed")
                 end_process(Exit.STREAM_FAILED, f"a chunk could not be worked off: {type(error).__name__}")

@@ -60,7 +60,7 @@ def test_little_is_exposed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", _SERVICES, ids=lambda path: path.name)
 def test_a_unit_starts_again_whenever_that_helps(path: Path) -> None:
     text = path.read_text()
-    final = {Exit.DRAINED, Exit.LOG_BEHIND_STATE, Exit.NEWER_STATE, Exit.INSTANCE_TAKEN}
+    final = {Exit.DRAINED, Exit.LOG_BEHIND_STATE, Exit.OTHER_SCHEMA, Exit.INSTANCE_TAKEN}
     assert re.findall(r"^RestartPreventExitStatus=(.+)$", text, re.MULTILINE) == [" ".join(map(str, sorted(final)))]
     assert "\nRestart=always\n" in text
     assert "\nStartLimitIntervalSec=0\n" in text
