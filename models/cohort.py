@@ -7,8 +7,9 @@ or refused here: implausible values are the scorer's to drop, so that files and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -93,20 +94,36 @@ class Cohort:
         msg = f"The stays have no plausible value of {columns}: check these columns and their units."
         raise CohortError(msg)
 
-    def select(self, keep: NDArray[np.bool_]) -> Cohort:
-        """Return the stays where `keep` (S) is true, in the same order."""
-        rows = np.repeat(keep, self.lengths)
+    def take(self, stays: NDArray[np.integer[Any]]) -> Cohort:
+        """Return the stays of these indices, in their order; one that is named twice is there twice, under one id."""
+        lengths = self.lengths[stays]
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][stays] - offsets[:-1], lengths)
         return Cohort(
-            patient_ids=tuple(name for name, kept in zip(self.patient_ids, keep, strict=True) if kept),
-            hospitals=tuple(name for name, kept in zip(self.hospitals, keep, strict=True) if kept),
-            offsets=np.concatenate(([0], np.cumsum(self.lengths[keep]))).astype(np.int64),
+            patient_ids=tuple(self.patient_ids[stay] for stay in stays.tolist()),
+            hospitals=tuple(self.hospitals[stay] for stay in stays.tolist()),
+            offsets=offsets,
             values=self.values[rows],
             steps=self.steps[rows],
             labels=None if self.labels is None else self.labels[rows],
-            age_years=self.age_years[keep],
-            sex=self.sex[keep],
-            hospital_hours=self.hospital_hours[keep],
-            unit_type=self.unit_type[keep],
+            age_years=self.age_years[stays],
+            sex=self.sex[stays],
+            hospital_hours=self.hospital_hours[stays],
+            unit_type=self.unit_type[stays],
+        )
+
+    def select(self, keep: NDArray[np.bool_]) -> Cohort:
+        """Return the stays where `keep` (S) is true, in the same order."""
+        return self.take(np.flatnonzero(keep))
+
+    def with_rows(self, keep: NDArray[np.bool_]) -> Cohort:
+        """Return every stay with those of its rows alone where `keep` (R) is true; it may be left with none."""
+        return replace(
+            self,
+            offsets=np.concatenate(([0], np.cumsum(keep)))[self.offsets].astype(np.int64),
+            values=self.values[keep],
+            steps=self.steps[keep],
+            labels=None if self.labels is None else self.labels[keep],
         )
 
     def followed_by(self, other: Cohort) -> Cohort:

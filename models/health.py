@@ -11,7 +11,7 @@ after a monitor is connected. Both look excellent in figures over whole records.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,12 +191,5 @@ def _later_rows(cohort: Cohort, rng: np.random.Generator) -> NDArray[np.bool_]:
 
 def _rows_of(cohort: Cohort, rows: NDArray[np.bool_]) -> Cohort:
     """Return the stays that keep any of their rows, with those alone."""
-    count = np.add.reduceat(rows.astype(np.int64), cohort.offsets[:-1])
-    shortened = replace(
-        cohort,
-        offsets=np.concatenate(([0], np.cumsum(count))).astype(np.int64),
-        values=cohort.values[rows],
-        steps=cohort.steps[rows],
-        labels=cohort.known_labels[rows],
-    )
-    return shortened.select(count > 0)
+    shortened = cohort.with_rows(rows)
+    return shortened.select(shortened.lengths > 0)

@@ -168,14 +168,7 @@ def _random_starts(
     cut = np.where(rng.random(cohort.n_stays) < config.random_start_share, rng.integers(0, most + 1), 0)
     row_in_stay = np.arange(cohort.n_rows) - np.repeat(cohort.offsets[:-1], cohort.lengths)
     keep = row_in_stay >= np.repeat(cut, cohort.lengths)
-    shortened = replace(
-        cohort,
-        offsets=np.concatenate(([0], np.cumsum(cohort.lengths - cut))).astype(np.int64),
-        values=cohort.values[keep],
-        steps=cohort.steps[keep],
-        labels=_labels(cohort)[keep],
-    )
-    return shortened, keep
+    return cohort.with_rows(keep), keep
 
 
 def _channels(n: int, config: TrainingConfig, rng: np.random.Generator) -> NDArray[np.bool_]:

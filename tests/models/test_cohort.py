@@ -126,3 +126,26 @@ def test_what_is_no_table_is_named(tmp_path: Path) -> None:
         read_cohort(tmp_path / "text.parquet")
     with pytest.raises(CohortError, match="a folder without"):
         read_cohort(tmp_path)
+
+
+def test_stays_are_taken_in_any_order_and_more_than_once(tmp_path: Path) -> None:
+    cohort = read_cohort(written(tmp_path, table()))
+    taken = cohort.take(np.array([1, 0, 1]))
+    assert taken.patient_ids == ("a", "b", "a")
+    assert taken.hospitals == ("A", "B", "A")
+    assert taken.offsets.tolist() == [0, 3, 5, 8]
+    assert taken.steps.tolist() == [0, 1, 4, 2, 3, 0, 1, 4]
+    assert taken.known_labels.tolist() == [0, 1, 1, 0, 0, 0, 1, 1]
+    assert taken.age_years.tolist() == [60.0, 50.0, 60.0]
+    assert np.array_equal(taken.values[3:5], cohort.values[:2], equal_nan=True)
+    assert cohort.take(np.array([], dtype=np.int64)).offsets.tolist() == [0]
+
+
+def test_rows_are_taken_away_and_stays_stay(tmp_path: Path) -> None:
+    cohort = read_cohort(written(tmp_path, table()))
+    left = cohort.with_rows(cohort.steps < 2)
+    assert left.patient_ids == cohort.patient_ids
+    assert left.offsets.tolist() == [0, 0, 2]
+    assert left.steps.tolist() == [0, 1]
+    assert left.known_labels.tolist() == [0, 1]
+    assert np.array_equal(left.values, cohort.values[2:4], equal_nan=True)

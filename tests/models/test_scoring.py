@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from models.artifact import load_model, untrained_model
-from models.cohort import Cohort
 from models.scoring import score_cohort
 from models.stay_model import StayModel, StepInput
 from models.vital_signs import N_VITAL_SIGNS, NAMES, SYSTOLIC_BP, usable
@@ -18,23 +17,6 @@ from tests.models.stays import made_up_cohort
 @pytest.fixture(params=["untrained", "bedside"])
 def model(request: pytest.FixtureRequest) -> StayModel:
     return untrained_model(seed=2) if request.param == "untrained" else load_model("bedside")
-
-
-def joined(cohort: Cohort, order: list[int]) -> Cohort:
-    """Return the stays of a cohort in another order."""
-    rows = np.concatenate([np.arange(cohort.offsets[stay], cohort.offsets[stay + 1]) for stay in order])
-    return Cohort(
-        patient_ids=tuple(cohort.patient_ids[stay] for stay in order),
-        hospitals=tuple(cohort.hospitals[stay] for stay in order),
-        offsets=np.concatenate(([0], np.cumsum(cohort.lengths[order]))).astype(np.int64),
-        values=cohort.values[rows],
-        steps=cohort.steps[rows],
-        labels=None if cohort.labels is None else cohort.labels[rows],
-        age_years=cohort.age_years[order],
-        sex=cohort.sex[order],
-        hospital_hours=cohort.hospital_hours[order],
-        unit_type=cohort.unit_type[order],
-    )
 
 
 def test_scores_are_those_of_the_stream_step_by_step(model: StayModel) -> None:
@@ -70,27 +52,15 @@ def test_the_future_of_a_stay_cannot_change_its_past(model: StayModel) -> None:
         later = row_in_stay > cut
         changed = replace(cohort, values=np.where(later[:, None], np.float32(39.0), cohort.values))
         assert np.array_equal(score_cohort(model, changed).logit[~later], scored.logit[~later])
-        shorter = joined_rows(cohort, ~later)
+        shorter = cohort.with_rows(~later)
         assert np.array_equal(score_cohort(model, shorter).logit, scored.logit[~later])
-
-
-def joined_rows(cohort: Cohort, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Cohort:
-    """Return the cohort with some rows of each stay only, at least the first."""
-    kept = np.add.reduceat(keep.astype(np.int64), cohort.offsets[:-1])
-    return replace(
-        cohort,
-        offsets=np.concatenate(([0], np.cumsum(kept))).astype(np.int64),
-        values=cohort.values[keep],
-        steps=cohort.steps[keep],
-        labels=None if cohort.labels is None else cohort.labels[keep],
-    )
 
 
 def test_the_order_of_stays_does_not_matter(model: StayModel) -> None:
     cohort = made_up_cohort(3, stays=30)
     scored = score_cohort(model, cohort)
     order = np.random.default_rng(0).permutation(30).tolist()
-    shuffled = score_cohort(model, joined(cohort, order))
+    shuffled = score_cohort(model, cohort.take(np.array(order)))
     rows = np.concatenate([np.arange(cohort.offsets[stay], cohort.offsets[stay + 1]) for stay in order])
     assert np.array_equal(shuffled.logit, scored.logit[rows])
 
@@ -101,7 +71,7 @@ def test_an_hour_without_a_row_is_an_empty_hour(model: StayModel) -> None:
         cohort = made_up_cohort(cohort.n_rows + 5, stays=1, longest=60)
     gap = np.arange(cohort.n_rows) % 5 == 3
     emptied = replace(cohort, values=np.where(gap[:, None], np.float32(np.nan), cohort.values))
-    without = joined_rows(cohort, ~gap)
+    without = cohort.with_rows(~gap)
     assert np.array_equal(score_cohort(model, emptied).logit[~gap], score_cohort(model, without).logit)
 
 

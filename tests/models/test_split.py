@@ -64,18 +64,7 @@ def test_a_refit_learns_from_the_test_stays_but_those_that_are_shown() -> None:
 def test_the_order_of_the_file_does_not_matter() -> None:
     cohort = made_up_cohort(1, stays=200, longest=4)
     one = split(cohort)
-    reverse = Cohort(
-        patient_ids=cohort.patient_ids[::-1],
-        hospitals=cohort.hospitals[::-1],
-        offsets=np.concatenate(([0], np.cumsum(cohort.lengths[::-1]))).astype(np.int64),
-        values=cohort.values[::-1],
-        steps=cohort.steps,
-        labels=None if cohort.labels is None else cohort.labels[::-1],
-        age_years=cohort.age_years[::-1],
-        sex=cohort.sex[::-1],
-        hospital_hours=cohort.hospital_hours[::-1],
-        unit_type=cohort.unit_type[::-1],
-    )
+    reverse = cohort.take(np.arange(cohort.n_stays)[::-1])
     other = split(reverse)
     assert other.digest == one.digest
     assert names(reverse, other.test) == names(cohort, one.test)

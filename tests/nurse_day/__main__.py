@@ -45,23 +45,9 @@ def day_of(cohort: Cohort, beds: int, septic_share: float, hours: int, seed: int
     ill = draw.permutation(septic)[: round(beds * septic_share)]
     well = np.concatenate([draw.permutation(others) for _ in range(-(-beds // len(others)))])[: beds - len(ill)]
     stays = draw.permutation(np.concatenate([ill, well]))
-    rows = [
-        at + np.flatnonzero(cohort.steps[at:end] < hours)
-        for at, end in zip(cohort.offsets[stays].tolist(), cohort.offsets[stays + 1].tolist(), strict=True)
-    ]
-    every = np.concatenate(rows)
+    taken = cohort.take(stays)
     return replace(
-        cohort,
-        patient_ids=tuple(f"bed-{number:03}" for number in range(beds)),
-        hospitals=tuple(cohort.hospitals[stay] for stay in stays),
-        offsets=np.concatenate([[0], np.cumsum([len(some) for some in rows])]).astype(np.int64),
-        values=cohort.values[every],
-        steps=cohort.steps[every],
-        labels=None if cohort.labels is None else cohort.labels[every],
-        age_years=cohort.age_years[stays],
-        sex=cohort.sex[stays],
-        hospital_hours=cohort.hospital_hours[stays],
-        unit_type=cohort.unit_type[stays],
+        taken.with_rows(taken.steps < hours), patient_ids=tuple(f"bed-{number:03}" for number in range(beds))
     )
 
 
