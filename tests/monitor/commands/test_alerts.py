@@ -7,38 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Sequence
 
 import msgspec
 import pytest
 
-from agents.messages import AlertEvent
-from agents.topics import Topics, topic_specs
-from monitor import clients
 from monitor.settings import Settings, load_settings
-from monitor.topic_admin import create_topics
 from tests.monitor.alert_examples import alert
+from tests.monitor.commands.alert_topic import publish, variables
 
 SECONDS = 60
 
 
-@pytest.fixture
-def settings(embedded_kafka: str) -> Settings:
-    overrides = {"kafka.bootstrap_servers": embedded_kafka, "topics.prefix": f"{uuid.uuid4().hex}."}
-    settings = load_settings(None, overrides)
-    create_topics(embedded_kafka, settings, topic_specs(Topics(settings.topics.prefix)))
-    return settings
-
-
 def command(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
-    assert settings.kafka.bootstrap_servers is not None
-    environment = {
-        **os.environ,
-        "SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "SEPSIS_MONITOR_TOPICS__PREFIX": settings.topics.prefix,
-        "PYTHONUTF8": "1",
-    }
+    environment = {**os.environ, **variables(settings), "PYTHONUTF8": "1"}
     program = [sys.executable, "-m", "monitor", "alerts", *arguments]
     return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -48,15 +29,6 @@ def printed(settings: Settings, *arguments: str) -> list[str]:
     stdout, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, stderr
     return stdout.splitlines()
-
-
-def publish(settings: Settings, events: Sequence[AlertEvent | bytes]) -> None:
-    assert settings.kafka.bootstrap_servers is not None
-    producer = clients.producer(settings.kafka, settings.kafka.bootstrap_servers)
-    for event in events:
-        value = event if isinstance(event, bytes) else msgspec.json.encode(event)
-        producer.send(Topics(settings.topics.prefix).alert_events, key=b"p000018", value=value)
-    producer.close()
 
 
 def test_repeats_and_foreign_records_are_left_out_and_the_rest_is_as_received(settings: Settings) -> None:

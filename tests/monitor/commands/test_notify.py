@@ -7,20 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from agents.messages import AlertEvent
-from agents.topics import Topics, topic_specs
-from monitor import clients
-from monitor.settings import Settings, load_settings
-from monitor.topic_admin import create_topics
+from monitor.settings import Settings
 from tests.monitor.alert_examples import alert
+from tests.monitor.commands.alert_topic import publish, variables
 from tests.monitor.notify.hooks import Hook, hook, write_receivers
 from tests.waiting import until
 
@@ -28,33 +23,8 @@ _SECONDS = 60
 _ALERTS, _EVENTS = 12, 5  # alerts, and events of each
 
 
-@pytest.fixture
-def settings(embedded_kafka: str) -> Settings:
-    overrides = {"kafka.bootstrap_servers": embedded_kafka, "topics.prefix": f"{uuid.uuid4().hex}."}
-    settings = load_settings(None, overrides)
-    create_topics(embedded_kafka, settings, topic_specs(Topics(settings.topics.prefix)))
-    return settings
-
-
-def publish(settings: Settings, events: Sequence[AlertEvent | bytes]) -> None:
-    assert settings.kafka.bootstrap_servers is not None
-    producer = clients.producer(settings.kafka, settings.kafka.bootstrap_servers)
-    for event in events:
-        key, value = (
-            (b"", event) if isinstance(event, bytes) else (event.patient_id.encode(), msgspec.json.encode(event))
-        )
-        producer.send(Topics(settings.topics.prefix).alert_events, key=key, value=value)
-    producer.close()
-
-
 def start(settings: Settings, file: Path, *arguments: str) -> subprocess.Popen[str]:
-    assert settings.kafka.bootstrap_servers is not None
-    environment = {
-        **os.environ,
-        "SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "SEPSIS_MONITOR_TOPICS__PREFIX": settings.topics.prefix,
-        "SEPSIS_MONITOR_HTTP__PORT": "0",
-    }
+    environment = {**os.environ, **variables(settings), "SEPSIS_MONITOR_HTTP__PORT": "0"}
     program = [sys.executable, "-m", "monitor", "notify", str(file), "--state", str(file.parent / "state"), *arguments]
     return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
