@@ -22,7 +22,7 @@ from agents.messages import AlertEvent
 from agents.observer import Status
 from monitor.catalogue import NOTIFY_CATALOGUE
 from monitor.errors import Failure
-from monitor.follow import POLL_MS, partitions_of
+from monitor.follow import POLL_MS, partitions_of, poll
 from monitor.metrics import Instruments
 from monitor.notify.outbox import OUTBOX_FILE, Outbox, Read
 from monitor.notify.receivers import Receiver
@@ -162,7 +162,7 @@ class Notifier:
     def _read(self) -> None:
         """Take what the topic has new; where the cluster does not answer, what waits is sent all the same."""
         try:
-            polled = self._consumer.poll(timeout_ms=POLL_MS, max_records=_TAKEN_AT_ONCE)
+            polled = poll(self._consumer, max_records=_TAKEN_AT_ONCE)
         except KafkaError as error:
             _log.warning("notify_read_failed", meaning=f"the cluster does not answer: {type(error).__name__}")
             time.sleep(POLL_MS / 1000)
