@@ -23,7 +23,7 @@ from kafka.errors import (
 )
 from pydantic import SecretStr
 
-from monitor.errors import Failure
+from monitor.errors import Failure, Unavailable
 from monitor.sections import KafkaSettings
 
 __all__ = ["admin", "connection_options", "consumer", "producer"]
@@ -85,7 +85,8 @@ def _password(kafka: KafkaSettings, key: str) -> str | None:
 def producer(kafka: KafkaSettings, bootstrap: str, **options: Any) -> Any:
     """Return a connected KafkaProducer whose records are acknowledged by all replicas, once each and in order.
 
-    Keys are spread by murmur2, as everywhere in this system. `options` are the client's own. Raises Failure.
+    Keys are spread by murmur2, as everywhere in this system. `options` are the client's own. Raises Failure, as
+    Unavailable where the cluster is the cause.
     """
     ours = {"acks": "all", "enable_idempotence": True, "linger_ms": 5, "allow_auto_create_topics": False}
     return _connect(KafkaProducer, kafka, bootstrap, {**ours, **options})
@@ -128,7 +129,7 @@ def _connect(make: Callable[..., Any], kafka: KafkaSettings, bootstrap: str, opt
         except (KafkaError, OSError, ValueError) as error:  # the last two: certificate files that cannot be used
             reason = _explain(_most_telling([error, *reasons]), kafka)
             msg = f"cannot connect to Kafka at {bootstrap}: {reason}"
-            raise Failure(msg) from error
+            raise (Unavailable if isinstance(error, KafkaError) else Failure)(msg) from error
 
 
 class _Overhearing(logging.Handler):

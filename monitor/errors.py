@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Failure", "failing_on"]
+__all__ = ["Failure", "Unavailable", "failing_on"]
 
 
 class Failure(Exception):  # noqa: N818 - it is the user's failure to mend, not a defect of the program
@@ -18,6 +18,10 @@ class Failure(Exception):  # noqa: N818 - it is the user's failure to mend, not 
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class Unavailable(Failure):
+    """The cluster cannot be reached, or does not take what it is asked: the same may succeed later."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from agents.topics import TopicSpec
 from monitor.clients import admin
-from monitor.errors import Failure
+from monitor.errors import Failure, Unavailable
 from monitor.settings import Settings
 
 __all__ = ["TopicState", "create_topics", "plan_topics"]
@@ -43,7 +43,7 @@ def plan_topics(bootstrap: str, settings: Settings, specs: Sequence[TopicSpec]) 
         return _plan(client, settings, specs)
     except KafkaError as error:
         msg = f"cannot read the topics of the cluster at {bootstrap}: {_words(error)}"
-        raise Failure(msg) from error
+        raise Unavailable(msg) from error
     finally:
         client.close()
 
@@ -51,8 +51,8 @@ def plan_topics(bootstrap: str, settings: Settings, specs: Sequence[TopicSpec]) 
 def create_topics(bootstrap: str, settings: Settings, specs: Sequence[TopicSpec]) -> tuple[TopicState, ...]:
     """Create what is missing of `specs`, wait until it can be used, and return the state of all, in their order.
 
-    Repeated calls change nothing more. Raises Failure where the cluster refuses, or a topic that is there has another
-    number of partitions than configured: patients would be owned by the wrong worker.
+    Repeated calls change nothing more. Raises Unavailable where the cluster refuses, and Failure where a topic that is
+    there has another number of partitions than configured: patients would be owned by the wrong worker.
     """
     client = admin(settings.kafka, bootstrap)
     try:
@@ -65,7 +65,7 @@ def create_topics(bootstrap: str, settings: Settings, specs: Sequence[TopicSpec]
             states = _plan(client, settings, specs)
     except KafkaError as error:
         msg = f"cannot create the topics on the cluster at {bootstrap}: {_words(error)}"
-        raise Failure(msg) from error
+        raise Unavailable(msg) from error
     finally:
         client.close()
     made = {state.name for state in missing}
@@ -90,8 +90,8 @@ def _create(client: Any, missing: Sequence[TopicState]) -> None:
         error = for_code(topic["error_code"])
         if topic["error_code"] != 0 and error is not TopicAlreadyExistsError:
             reason = topic.get("error_message") or _words(error())
-            msg = f"the cluster refused to create the topic {topic['name']}: {reason}"
-            raise Failure(msg)
+            msg = f"the cluster refused to create the topic {topic['name']}, which this user cannot see: {reason}"
+            raise Unavailable(msg)
 
 
 def _plan(client: Any, settings: Settings, specs: Sequence[TopicSpec]) -> tuple[TopicState, ...]:

@@ -9,6 +9,7 @@ import click
 import structlog
 
 from agents.decoding import Limits
+from agents.observer import Status
 from agents.policy import Policy, PolicyError, mismatch
 from agents.security import KafkaSecurity
 from agents.topics import Topics, topic_specs
@@ -21,6 +22,7 @@ from monitor.clients import connection_options
 from monitor.errors import Failure, failing_on
 from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Metrics
+from monitor.retrying import until_available
 from monitor.settings import Settings
 from monitor.signals import exit_on_signals
 from monitor.systemd import notifying
@@ -56,10 +58,13 @@ def command(
     cluster configured, the local broker is used; one that is started here also ends here, so that for several workers
     `sepsis-monitor broker` should run first.
 
+    A cluster that cannot be reached, or refuses the user, is asked again, later and later: /readyz says no, and the log
+    says why.
+
     Under systemd (Type=notify) it says when it is ready and when it stops, and gives signs of life while its heartbeat
     is fresh.
 
-    Exit code 0 after a clean end; 1 when it could not start; 70 to 76 when it must be started again; 77 to 79 when
+    Exit code 0 after a clean end; 1 when it cannot start; 70 to 76 when it must be started again; 77 to 79 when
     something must be mended first, which its last line says.
 
     Example: sepsis-monitor --config site.toml serve --instance worker-2 --http-port 9465
@@ -79,7 +84,6 @@ def command(
         policies = policies_of(settings)
     _make_folder(settings.worker.data_dir)
     with exit_on_signals(), open_broker(settings) as bootstrap:  # the worker handles signals itself once it runs
-        create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
         code = _run(settings, bootstrap, loaded_model, *policies)
     click.get_current_context().exit(code)
 
@@ -92,14 +96,48 @@ def _make_folder(folder: Path) -> None:
         raise Failure(msg) from error
 
 
+class _Health:
+    """What /livez and /readyz say: `broker` until the cluster can be used, then what the worker says."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+
+    def status(self) -> Status:
+        return Status(live=True, ready=False, failing=("broker",)) if self.worker is None else self.worker.status()
+
+
 def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy, units: Mapping[str, Policy]) -> int:
-    metrics = Metrics()
+    metrics, health = Metrics(), _Health()
     metrics.identify(
         model=(model.name, model.version, model.digest), policy=(policy.name, policy.version, policy.digest)
     )
-    worker = Worker(_config(settings, bootstrap), model, policy, metrics, units)
-    metrics.watch(worker.status)
-    server = http.start(settings.http.host, settings.http.port, metrics.registry, worker.status)
+    metrics.watch(health.status)
+    server = http.start(settings.http.host, settings.http.port, metrics.registry, health.status)
+    try:
+        with notifying(health.status):
+            _make_topics(settings, bootstrap, metrics)
+            health.worker = Worker(_config(settings, bootstrap), model, policy, metrics, units)
+            _say_what_starts(settings, bootstrap, model, policy, units)
+            return health.worker.run()
+    finally:
+        server.stop()
+
+
+def _make_topics(settings: Settings, bootstrap: str, metrics: Metrics) -> None:
+    """Make the topics that are missing, waiting for a cluster of the configuration; a local one is there or never."""
+
+    def attempt() -> None:
+        create_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
+
+    if settings.kafka.bootstrap_servers is None:
+        attempt()
+    else:
+        until_available(attempt, metrics.loop_turned)
+
+
+def _say_what_starts(
+    settings: Settings, bootstrap: str, model: StayModel, policy: Policy, units: Mapping[str, Policy]
+) -> None:
     _log.info(
         "worker_starting",
         instance=settings.worker.instance,
@@ -113,11 +151,6 @@ def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy, u
         foreign = mismatch(one, model)
         if foreign is not None:
             _log.warning("policy_of_another_model", meaning=foreign, unit=unit)
-    try:
-        with notifying(worker.status):
-            return worker.run()
-    finally:
-        server.stop()
 
 
 def _config(settings: Settings, bootstrap: str) -> WorkerConfig:

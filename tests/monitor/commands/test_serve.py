@@ -30,6 +30,7 @@ from monitor.catalogue import CATALOGUE
 from monitor.cli import main
 from monitor.clients import producer
 from monitor.sections import KafkaSettings
+from tests.brokers import new_broker
 from tests.monitor.secured import PASSWORD, USER, secured_broker
 from tests.waiting import until
 
@@ -170,6 +171,27 @@ def test_a_worker_works_on_a_cluster_that_wants_a_password_over_tls(tmp_path: Pa
         worker.process.kill()
         worker.process.wait()
         broker.stop()
+
+
+def test_a_worker_waits_for_a_cluster_that_is_not_there_yet(tmp_path: Path, model: Path) -> None:
+    broker = new_broker("embedded", tmp_path / "elsewhere")
+    broker.port = free_port()
+    worker = Served(tmp_path, model, SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{broker.port}")
+    try:
+        until(lambda: worker.get("/readyz") == (503, '["broker"]\n'), what="not ready, and why")
+        until(lambda: "cluster_unavailable" in worker.errors.read_text(), seconds=60, what="the reason in the log")
+        assert worker.get("/livez")[0] == 200
+        assert worker.metric("sepsis_monitor_failing_checks") == 1
+        broker.start()
+        until(lambda: worker.get("/readyz")[0] == 200, seconds=90, what="ready")
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(30) == Exit.DRAINED
+    finally:
+        worker.process.kill()
+        worker.process.wait()
+        broker.stop()
+    told = [json.loads(line) for line in worker.errors.read_text().splitlines()]
+    assert "check that it runs there" in next(one for one in told if one["event"] == "cluster_unavailable")["meaning"]
 
 
 @pytest.mark.parametrize(
