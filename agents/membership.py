@@ -6,13 +6,18 @@ replace each other for ever, and neither says why. Here a member that joins agai
 answers FENCED_INSTANCE_ID where another process has the static id (KIP-345), and the process ends; it answers
 UNKNOWN_MEMBER_ID where the session has merely run out, and then the member joins as somebody new.
 
-Private parts of aiokafka 0.14 in use: `GroupCoordinator._send_req`, `JoinGroupRequest._member_id`.
+What a coordinator cannot mend by itself, such as the right to be in the group that was taken away, aiokafka keeps until
+somebody fetches; but nobody fetches before the first assignment, and a worker would wait in silence for ever. Here it
+ends the process, whenever it comes.
+
+Private parts of aiokafka 0.14 in use: `GroupCoordinator._send_req`, `GroupCoordinator._push_error_to_user`,
+`JoinGroupRequest._member_id`.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from aiokafka.errors import NoError, UnknownMemberIdError
 from aiokafka.protocol.group import JoinGroupRequest
@@ -33,6 +38,7 @@ class StaticMembership:
         self._instance = instance
         self._known: str | None = None  # member id of the last join that succeeded
         coordinator._send_req = self.send  # noqa: SLF001
+        coordinator._push_error_to_user = _end  # noqa: SLF001
 
     async def send(self, request: Any) -> Any:
         """Send a request of the coordinator's and return the answer; ends the process where the static id is taken."""
@@ -60,3 +66,12 @@ class StaticMembership:
                 "worker.instance; give each a name of its own",
             )
         return answer
+
+
+async def _end(error: Exception) -> NoReturn:
+    """End the process for an error that the coordinator would keep for whoever fetches next."""
+    end_process(
+        Exit.STREAM_FAILED,
+        f"the cluster does not let this worker take part in its group: {type(error).__name__}: {error}; "
+        "check what its user may do (sepsis-monitor topics acls --role worker)",
+    )
