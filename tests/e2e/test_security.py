@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,17 +18,18 @@ from kafka.errors import KafkaError
 from agents.topics import Topics
 from monitor import clients
 from monitor.access import ROLES, grants
-from monitor.brokers.probe import free_port
 from monitor.cli import main
 from monitor.sections import KafkaSettings
 from monitor.settings import load_settings
 from tests.e2e.test_pipeline import to_frame
 from tests.e2e.ward import Ward, real_stays
 from tests.monitor.guarded import PASSWORD, PLAIN_USER, GuardedBroker, guarded_broker
+from tests.monitor.notify.hooks import hook, write_receivers
+from tests.waiting import until
 
 _TOPICS = Topics("icu.")
 _GROUP = "icu-workers"
-_STRANGER = "stranger"
+_STRANGER, _NEWCOMER = "stranger", "newcomer"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:
     found = guarded_broker(tmp_path_factory.mktemp("guarded"))
     found.start()
     try:
-        found.add_users([*ROLES, _STRANGER])
+        found.add_users([*ROLES, _STRANGER, _NEWCOMER])
         for role in ROLES:
             found.grant(f"User:{role}", [one for one in grants(_TOPICS, _GROUP) if one.role == role])
         yield found
@@ -80,6 +80,14 @@ class Part:
             "SEPSIS_MONITOR_WORKER__GROUP": _GROUP,
         }
 
+    def with_password_in(self, folder: Path) -> dict[str, str]:
+        """Return the environment with the password in a file."""
+        file = folder / "password"
+        file.write_text(f"{self.password}\n")
+        variables = dict(self.environment)
+        del variables["SEPSIS_MONITOR_KAFKA__SASL_PLAIN_PASSWORD"]
+        return {**variables, "SEPSIS_MONITOR_KAFKA__SASL_PLAIN_PASSWORD_FILE": str(file)}
+
     def say(self, *words: str) -> Result:
         """Run a command."""
         return CliRunner().invoke(main, list(words), env=self.environment)
@@ -100,22 +108,27 @@ def may_write(part: Part, topic: str) -> bool:
 
 def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: GuardedBroker, tmp_path: Path) -> None:
     admin, worker, gateway = Part(broker, "admin"), Part(broker, "worker"), Part(broker, "gateway", "SCRAM-SHA-256")
+    canary, subscriber = Part(broker, "canary"), Part(broker, "subscriber")
     created = admin.say("topics", "create", "--json")
     assert created.exit_code == 0, created.output
     assert {topic["state"] for topic in json.loads(created.stdout)} == {"created"}
     settings = load_settings(None, {"topics.prefix": _TOPICS.prefix, "worker.group": _GROUP})
     more = {"SEPSIS_MONITOR_WORKER__DATA_DIR": str(tmp_path / "data")}
-    ward = Ward(settings, broker.bootstrap_servers, tmp_path, {**worker.environment, **more})
+    ward = Ward(settings, broker.bootstrap_servers, tmp_path, {**worker.with_password_in(tmp_path), **more})
     try:
         ward.start()
         ward.wait_ready()
+        sung = canary.say("canary", "--once", "--json")
         file = tmp_path / "stays.parquet"
         to_frame(real_stays(6, seed=5)).write_parquet(file)
         sent = gateway.say("replay", str(file))
         assert sent.exit_code == 0, sent.output
         command(Part(broker, "staff"), "p1")
         ward.drain()
-        followed = Part(broker, "subscriber").say("alerts", "--json")
+        followed = subscriber.say("alerts", "--json")
+        shared = subscriber.say("alerts", "--json", "--group", f"{_GROUP}-subscriber-pager")
+        posted, taken = notified(subscriber, tmp_path)
+        shown = Part(broker, "board").say("board", "--once")
         handed = Part(broker, "board").say("handover", "--json")
         looked = Part(broker, "budget").say("budget", "--once", "--json")
         put_back = Part(broker, "budget").say("budget", "--reset", "--unit", "", "--json")
@@ -125,18 +138,28 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
         for process in ward.workers.values():
             process.kill()
             process.wait()
-    assert erased.exit_code == 0, erased.output
-    assert followed.exit_code == 0, followed.output
-    assert handed.exit_code == 0, handed.output
-    assert looked.exit_code == 0, looked.output
-    assert put_back.exit_code == 0, put_back.output
+    for said in (sung, erased, followed, shared, posted, shown, handed, looked, put_back):
+        assert said.exit_code == 0, said.output
+        assert PASSWORD not in said.output
+    assert json.loads(sung.stdout)["missed"] == []
     assert json.loads(handed.stdout)["last_shift"]["patient_days"] > 0
     alerts = [json.loads(line) for line in followed.stdout.splitlines()]
     assert len(alerts) == len([event for event in ward.values(_TOPICS.alert_events) if not event["test"]])
+    assert sorted(shared.stdout.splitlines()) == sorted(followed.stdout.splitlines())
+    # The notifier posts test alerts too: a receiver that does not want them says so.
+    assert {alert["event_id"] for alert in alerts} <= taken
     assert ("rejected", "unknown_alert") in {(alert["transition"], alert["reason"]) for alert in alerts}
     assert len(ward.records(_TOPICS.scores)) > 6
     assert PASSWORD not in ward.log()
     assert "uthoriz" not in ward.log()
+
+
+def notified(part: Part, folder: Path) -> tuple[Result, set[str]]:
+    """Post all alert events to a webhook; return what the command said, and which events arrived."""
+    with hook() as pager:
+        file = write_receivers(folder, f'[[receivers]]\nname = "pager"\nurl = "{pager.url}"\nsecret_file = "secret"\n')
+        said = part.say("notify", str(file), "--state", str(folder / "outbox"), "--from", "beginning", "--once")
+    return said, {request.event["event_id"] for request in pager.taken()}
 
 
 def command(part: Part, patient: str) -> None:
@@ -157,7 +180,7 @@ def test_each_part_may_write_where_it_must_and_nowhere_else(broker: GuardedBroke
     wanted = {
         (one.role, one.name) for one in grants(_TOPICS, _GROUP) if one.resource == "topic" and "Write" in one.operations
     }
-    for role in ("gateway", "subscriber", "staff", "admin", "budget"):
+    for role in ("gateway", "canary", "subscriber", "board", "staff", "admin", "budget"):
         for topic in (_TOPICS.observations, _TOPICS.alert_events, _TOPICS.alert_commands, _TOPICS.budgets):
             assert may_write(Part(broker, role), topic) == ((role, topic) in wanted), (role, topic)
 
@@ -166,33 +189,42 @@ def test_who_has_no_rights_is_told_so_in_one_line(broker: GuardedBroker, tmp_pat
     stranger = Part(broker, _STRANGER)
     file = tmp_path / "stays.parquet"
     to_frame(real_stays(1, seed=5)).write_parquet(file)
-    for words in (("topics", "create"), ("replay", str(file)), ("alerts",), ("forget", "p1", "--yes")):
+    for words in (("topics", "create"), ("replay", str(file)), ("alerts",), ("board", "--once"), ("canary", "--once"),
+                  ("forget", "p1", "--yes")):  # fmt: skip
         said = stranger.say(*words)
         told = [line for line in said.stderr.splitlines() if not line.startswith("{")]  # log lines stand beside it
         assert (said.exit_code, len(told)) == (1, 1), (words, said.output)
-    done = serve(stranger, tmp_path)
-    assert (done.returncode, PASSWORD in done.stderr) == (1, False), done.stderr
 
 
-def test_a_wrong_password_is_told_in_one_line(broker: GuardedBroker, tmp_path: Path) -> None:
-    done = serve(replace(Part(broker, "worker"), password=PASSWORD[::-1]), tmp_path)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("sepsis-monitor: ")]
-    assert "kafka.sasl_plain_password" in line
-    assert PASSWORD[::-1] not in done.stderr
+def test_a_worker_asks_again_until_its_password_and_its_rights_are_there(broker: GuardedBroker, tmp_path: Path) -> None:
+    Part(broker, "admin").say("topics", "create")
+    newcomer = replace(Part(broker, _NEWCOMER), password=PASSWORD[::-1])
+    more = {"SEPSIS_MONITOR_WORKER__DATA_DIR": str(tmp_path / "data")}
+    ward = Ward(load_settings(), broker.bootstrap_servers, tmp_path, {**newcomer.environment, **more})
+    ward.start()
+    try:
+        until(lambda: "cluster_unavailable" in ward.log(), seconds=60, what="the wrong password told of")
+        assert "kafka.sasl_plain_password" in ward.log()
+        assert failing(ward) == ["broker"]
+        broker.add_users([_NEWCOMER], newcomer.password)
+        until(lambda: "refused to create the topic" in ward.log(), seconds=60, what="missing rights told of")
+        assert failing(ward) == ["broker"]
+        broker.grant(f"User:{_NEWCOMER}", [one for one in grants(_TOPICS, _GROUP) if one.role == "worker"])
+        ward.wait_ready()
+        assert ward.terminate() == 0
+    finally:
+        ward.workers["worker-1"].kill()
+        ward.workers["worker-1"].wait()
+    assert newcomer.password not in ward.log()
 
 
-def serve(part: Part, folder: Path) -> subprocess.CompletedProcess[str]:
-    more = {"SEPSIS_MONITOR_HTTP__PORT": str(free_port()), "SEPSIS_MONITOR_WORKER__DATA_DIR": str(folder / "data")}
-    environment = {**os.environ, **part.environment, **more}
-    return subprocess.run(
-        [sys.executable, "-m", "monitor", "serve"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def failing(ward: Ward) -> list[str]:
+    """Return the checks for which /readyz says that the worker is not ready."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"http://127.0.0.1:{ward.ports['worker-1']}/readyz", timeout=5)
+    assert caught.value.code == 503
+    found: list[str] = json.loads(caught.value.read())
+    return found
 
 
 @pytest.mark.parametrize("connect", [clients.admin, clients.producer, clients.consumer])
@@ -207,10 +239,10 @@ def test_every_client_knows_every_way_to_log_in(broker: GuardedBroker, connect: 
     connect(kafka, f"127.0.0.1:{broker.tls_port}").close()
 
 
-def test_a_worker_is_known_by_its_certificate_too(broker: GuardedBroker, tmp_path: Path) -> None:
+def by_certificate(broker: GuardedBroker) -> dict[str, str]:
+    """Return a worker's connection with a client certificate in a password's place."""
     certificate, key = broker.certify("worker")
     broker.grant("User:CN=worker", [one for one in grants(_TOPICS, _GROUP) if one.role == "worker"])
-    Part(broker, "admin").say("topics", "create")
     said = {
         "BOOTSTRAP_SERVERS": f"127.0.0.1:{broker.tls_port}",
         "SECURITY_PROTOCOL": "SSL",
@@ -218,13 +250,35 @@ def test_a_worker_is_known_by_its_certificate_too(broker: GuardedBroker, tmp_pat
         "SSL_CERTFILE": str(certificate),
         "SSL_KEYFILE": str(key),
     }
-    environment = {f"SEPSIS_MONITOR_KAFKA__{name}": value for name, value in said.items()}
-    environment |= {"SEPSIS_MONITOR_TOPICS__PREFIX": _TOPICS.prefix, "SEPSIS_MONITOR_WORKER__GROUP": _GROUP}
-    environment |= {"SEPSIS_MONITOR_WORKER__DATA_DIR": str(tmp_path / "data")}
-    ward = Ward(load_settings(), broker.bootstrap_servers, tmp_path, environment)
+    return {f"SEPSIS_MONITOR_KAFKA__{name}": value for name, value in said.items()}
+
+
+def by_plain(broker: GuardedBroker) -> dict[str, str]:
+    broker.grant(f"User:{PLAIN_USER}", [one for one in grants(_TOPICS, _GROUP) if one.role == "worker"])
+    return Part(broker, PLAIN_USER, "PLAIN").environment
+
+
+def by_scram_256(broker: GuardedBroker) -> dict[str, str]:
+    return Part(broker, "worker", "SCRAM-SHA-256").environment
+
+
+@pytest.mark.parametrize("connected", [by_certificate, by_plain, by_scram_256])
+def test_the_workers_engine_knows_other_ways_to_log_in(broker: GuardedBroker, tmp_path: Path, connected: Any) -> None:
+    Part(broker, "admin").say("topics", "create")
+    environment = {
+        **connected(broker),
+        "SEPSIS_MONITOR_TOPICS__PREFIX": _TOPICS.prefix,
+        "SEPSIS_MONITOR_WORKER__GROUP": _GROUP,
+        "SEPSIS_MONITOR_WORKER__DATA_DIR": str(tmp_path / "data"),
+    }
+    settings = load_settings(None, {"topics.prefix": _TOPICS.prefix, "worker.group": _GROUP})
+    ward = Ward(settings, broker.bootstrap_servers, tmp_path, environment)
     ward.start("worker-2")
     try:
         ward.wait_ready("worker-2")
+        sung = Part(broker, "canary").say("canary", "--once")
+        assert sung.exit_code == 0, sung.output
+        ward.drain()  # the canaries' discharges, or their alerts would still be open for the next worker
         assert ward.terminate("worker-2") == 0
     finally:
         ward.workers["worker-2"].kill()

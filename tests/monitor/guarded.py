@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka.admin import (
@@ -16,6 +18,7 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
     ScramMechanism,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
@@ -30,6 +33,7 @@ from tests.brokers import new_broker
 __all__ = ["PASSWORD", "PLAIN_USER", "GuardedBroker", "guarded_broker"]
 
 PASSWORD, PLAIN_USER = "of-all-users", "plain"
+_SCRAMS = (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
 _MODULES = "org.apache.kafka.common.security"
 _MORE = f"""\
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
@@ -50,6 +54,7 @@ class GuardedBroker(ApacheBroker):
 
     sasl_port = 0
     tls_port = 0
+    properties: Mapping[str, str] = {}  # of the broker, over those that are written here
 
     @property
     def authority(self) -> Path:
@@ -67,7 +72,8 @@ class GuardedBroker(ApacheBroker):
         more = f"SASL_SSL://127.0.0.1:{self.sasl_port},SSL://127.0.0.1:{self.tls_port},"
         text = self._config.read_text().replace("listeners=", f"listeners={more}", 1)
         stores = f"ssl.keystore.location={both}\nssl.truststore.location={self.authority}\n"
-        self._config.write_text(text + _MORE + stores)
+        others = "".join(f"{key}={value}\n" for key, value in self.properties.items())
+        self._config.write_text(text + _MORE + stores + others)
 
     def certify(self, name: str) -> tuple[Path, Path]:
         """Return a certificate for a host or a client, and its key."""
@@ -81,25 +87,41 @@ class GuardedBroker(ApacheBroker):
         _openssl("x509", "-req", "-in", str(request), *ca, *signed)
         return certificate, key
 
-    def add_users(self, names: Sequence[str]) -> None:
-        """Let users log in by SCRAM."""
-        client = admin(KafkaSettings(), self.bootstrap_servers)
-        for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):  # a user once a request
-            wanted = [UserScramCredentialUpsertion(name, kind, PASSWORD.encode()) for name in names]
-            answers = client.alter_user_scram_credentials(wanted)
-            assert set(answers.values()) == {None}, answers
-        client.close()
+    def add_users(self, names: Sequence[str], password: str = PASSWORD) -> None:
+        """Let users log in by SCRAM, with this password from now on."""
+        for kind in _SCRAMS:
+            self._alter([UserScramCredentialUpsertion(name, kind, password.encode()) for name in names])
+
+    def remove_user(self, name: str) -> None:
+        """Let a user log in no more."""
+        for kind in _SCRAMS:
+            self._alter([UserScramCredentialDeletion(name, kind)])
+
+    def _alter(self, alterations: Sequence[Any]) -> None:
+        """Change what users log in with; Kafka takes each user once a request."""
+        with closing(admin(KafkaSettings(), self.bootstrap_servers)) as client:
+            answers = client.alter_user_scram_credentials(list(alterations))
+        assert set(answers.values()) == {None}, answers
 
     def grant(self, principal: str, grants: Sequence[Grant]) -> None:
         """Give a principal these rights."""
-        rights = [
-            ACL(principal, "*", ACLOperation[_constant(operation)], ACLPermissionType.ALLOW, _pattern(one))
-            for one in grants
-            for operation in one.operations
-        ]
-        client = admin(KafkaSettings(), self.bootstrap_servers)
-        assert client.create_acls(rights)["failed"] == []
-        client.close()
+        with closing(admin(KafkaSettings(), self.bootstrap_servers)) as client:
+            assert client.create_acls(_rights(principal, grants))["failed"] == []
+
+    def revoke(self, principal: str, grants: Sequence[Grant]) -> None:
+        """Take these rights from a principal."""
+        rights = _rights(principal, grants)
+        with closing(admin(KafkaSettings(), self.bootstrap_servers)) as client:
+            taken = client.delete_acls(rights)
+        assert [len(found) for _, found, _ in taken] == [1] * len(rights), taken
+
+
+def _rights(principal: str, grants: Sequence[Grant]) -> list[ACL]:
+    return [
+        ACL(principal, "*", ACLOperation[_constant(operation)], ACLPermissionType.ALLOW, _pattern(one))
+        for one in grants
+        for operation in one.operations
+    ]
 
 
 def _pattern(one: Grant) -> ResourcePattern:
