@@ -32,6 +32,8 @@ def reproduction(found: dict[str, Any], manifest: Manifest) -> str:
     measured = " --measured MEASURED" if _refitted(manifest) else ""
     rounds = found["bootstrap"]["rounds"]
     bootstrap = "" if rounds == _ROUNDS else f" --bootstrap {rounds}"
+    if "baselines_from" in found:
+        notes = f"EVALUATION is `evaluation.json` of {found['baselines_from']}. {notes}"
     lines.append(f"python -m monitor.model_card MODEL DATA{measured}{gives}{bootstrap} --out MODEL")
     return (
         "In the root of the repository:\n\n```\n" + "\n".join(lines) + "\n```\n\n"
@@ -66,8 +68,9 @@ def _training(manifest: Manifest) -> tuple[list[str], str]:
 
 def _beside(found: dict[str, Any], options: str) -> tuple[list[str], str]:
     """Return the commands that make what stands beside the model, and the options that the card takes it by."""
-    baselines = next(iter(found["views"].values()))["baselines"]
-    makes, gives = [], ""
+    taken_over = "baselines_from" in found
+    baselines = {} if taken_over else next(iter(found["views"].values()))["baselines"]
+    makes, gives = [], " --baselines EVALUATION" if taken_over else ""
     if "lightgbm" in baselines:
         makes.append("python -m models.boosting DATA BOOSTING   # a baseline; needs the dependency group `train`")
         gives += " --lightgbm BOOSTING"

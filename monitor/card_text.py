@@ -211,10 +211,18 @@ def _baselines(found: dict[str, Any]) -> str:
 
 
 def _not_run(found: dict[str, Any]) -> str:
-    """Return which trained baselines do not stand beside the model; nothing where all do."""
+    """Return which trained baselines were not run beside the model; nothing where all were."""
     beside = next(iter(found["views"].values()))["baselines"]
     missing = [BASELINE_LABELS[name] for name in _TRAINED_BASELINES if name not in beside]
-    return f" Not run beside this model: {' and '.join(missing)}." if missing else ""
+    if missing:
+        return f" Not run beside this model: {' and '.join(missing)}."
+    if "baselines_from" not in found:
+        return ""
+    return (
+        f" Those of trained baselines are from the card of {found['baselines_from']}, which judged the same stays by "
+        "the same draws; their episodes, which depend on the hours a model does not assess, were not counted beside "
+        "this one."
+    )
 
 
 def _compared(at: dict[str, Any]) -> str:

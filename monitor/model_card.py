@@ -6,7 +6,8 @@ Writes MODEL_CARD.md, evaluation.json and pictures/*.png. Without --stays, the m
 test-stays.txt beside it, where there is such a list, else on all. A model that learned from its test stays as well,
 once its recipe was measured, is judged by the artefact it was measured with: --measured FOLDER. With --again instead of
 DATA, the evaluation in FOLDER is kept, and the rest written anew from it; with --health besides, what the model says
-of made-up healthy stays is judged anew, which needs no data.
+of made-up healthy stays is judged anew, which needs no data. Trained baselines can be taken over from the evaluation of
+another card on the same stays: --baselines FILE.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from models.provenance import provenance
 from models.stay_model import StayModel
 from monitor.across_hospitals import across_hospitals
 from monitor.alert_course import policy_for
+from monitor.card_baselines import take_over_baselines
 from monitor.card_pictures import draw_pictures
 from monitor.card_text import PICTURE_FOLDER, card_text
 from monitor.commands.evaluate import SEED, all_views, chosen_stays, spinner, trained_baselines
@@ -48,6 +50,7 @@ class CardOptions:
     policy: Path | None = None
     lightgbm: Path | None = None
     textbook: Path | None = None
+    baselines: Path | None = None  # the evaluation of another card, whose trained baselines are taken over
     across: tuple[str, ...] = ()  # models of one hospital each
     bootstrap: int = 500
     health: bool = False  # judge the made-up healthy stays anew where the rest of an evaluation is kept
@@ -62,6 +65,7 @@ class CardOptions:
 @click.option("--policy", type=click.Path(path_type=Path), help="Policy file of the alerts; default: the shipped one.")
 @click.option("--lightgbm", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A baseline more.")
 @click.option("--textbook", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another.")
+@click.option("--baselines", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="evaluation.json.")
 @click.option("--across", metavar="FOLDER", multiple=True, help="A model of one hospital: `train --hospital NAME`.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=500, show_default=True, help="Rounds.")
 @click.option("--again", is_flag=True, help="Judge nothing: card and pictures from the evaluation that --out holds.")
@@ -95,7 +99,7 @@ def write_card(model: str, data: Path, out: Path, options: CardOptions) -> dict[
         if judged.digest != shipped.digest:
             _judge_health(found, shipped, rules)
     found["shipped"] = {"name": shipped.name, "version": shipped.version, "digest": shipped.digest}
-    return _write(found, across, shipped, out)
+    return _write(found, across, shipped, out, options.baselines)
 
 
 def rewrite_card(model: str, out: Path, options: CardOptions) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def rewrite_card(model: str, out: Path, options: CardOptions) -> dict[str, Any]:
         raise Failure(msg)
     if options.health:
         _judge_health(found, shipped, rules)
-    return _write(found, across, shipped, out)
+    return _write(found, across, shipped, out, options.baselines)
 
 
 def _judge_health(found: dict[str, Any], shipped: StayModel, rules: Policy) -> None:
@@ -130,8 +134,12 @@ def _judge_health(found: dict[str, Any], shipped: StayModel, rules: Policy) -> N
             found["views"][view.name]["health"] = health_of(shipped, rules, view, SEED)
 
 
-def _write(found: dict[str, Any], across: list[dict[str, Any]], shipped: StayModel, out: Path) -> dict[str, Any]:
+def _write(
+    found: dict[str, Any], across: list[dict[str, Any]], shipped: StayModel, out: Path, baselines: Path | None
+) -> dict[str, Any]:
     kept: dict[str, Any] = _shortened(plain(found | ({"across_hospitals": across} if across else {})))
+    if baselines is not None:
+        take_over_baselines(kept, baselines)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / _EVALUATION_FILE).write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")

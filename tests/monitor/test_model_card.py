@@ -139,6 +139,8 @@ def test_the_card_has_the_commands_that_made_the_model(folder: Path) -> None:
     challenge = card_of("challenge").read_text()
     assert challenge.count(f"--version {load_model('challenge').version} --config models/challenge.toml\n") == 2
     assert "BOOSTING" not in challenge
+    assert "model_card MODEL DATA --measured MEASURED --baselines EVALUATION --out MODEL" in challenge
+    assert f"EVALUATION is `evaluation.json` of bedside {load_model('bedside').version}" in challenge
     own = (folder / "MODEL_CARD.md").read_text()
     assert "--refit" not in own
     assert "MODEL DATA --bootstrap 10 --out MODEL" in own
