@@ -13,17 +13,20 @@ from models.checkpoint import Epoch
 __all__ = ["draw_curves", "draw_losses"]
 
 
-def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
-    """Write a PNG with the loss and the time-adjusted AUROC on the validation stays by epoch."""
+def draw_curves(path: Path, history: Sequence[Epoch], *, clock: bool) -> None:
+    """Write a PNG with the loss by epoch and what the validation stays judge by: the time-adjusted AUROC.
+
+    With `clock`, for a model that may see it, they judge by the AUROC with the hour's odds.
+    """
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = range(1, len(history) + 1)
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [epoch.loss for epoch in history], marker=".", label="training stays")
-    left.set(xlabel="epoch", ylabel="hour-matched cross-entropy")
+    left.set(xlabel="epoch", ylabel="cross-entropy" if clock else "hour-matched cross-entropy")
     right.plot(epochs, [epoch.auroc_all for epoch in history], marker=".", label="all vital signs")
     right.plot(epochs, [epoch.auroc_three for epoch in history], marker=".", label="three vital signs")
-    right.set(xlabel="epoch", ylabel="time-adjusted AUROC, validation stays")
+    right.set(xlabel="epoch", ylabel=f"{'AUROC' if clock else 'time-adjusted AUROC'}, validation stays")
     _save(figure, path)
 
 

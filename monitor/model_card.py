@@ -2,7 +2,8 @@
 
     python -m monitor.model_card MODEL DATA --out FOLDER
 
-Writes MODEL_CARD.md, evaluation.json and pictures/*.png. Without --stays, the model is judged on the stays listed in
+Writes MODEL_CARD.md, evaluation.json, pictures/*.png and, from what the manifest keeps of the training, curves.png, as
+`train` does. Without --stays, the model is judged on the stays listed in
 test-stays.txt beside it, where there is such a list, else on all. A model that learned from its test stays as well,
 once its recipe was measured, is judged by the artefact it was measured with: --measured FOLDER. With --again instead of
 DATA, the evaluation in FOLDER is kept, and the rest written anew from it; with --health besides, what the model says
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import numpy as np
 
 from agents.policy import Policy, PolicyError
@@ -37,7 +39,7 @@ from monitor.evaluation import Evaluator, health_of, plain
 
 __all__ = ["CardOptions", "main", "rewrite_card", "write_card"]
 
-_EVALUATION_FILE = "evaluation.json"
+_EVALUATION_FILE, _CURVES_FILE = "evaluation.json", "curves.png"
 _SIGNIFICANT = 5  # digits of a number in the file
 
 
@@ -145,10 +147,22 @@ def _write(
         (out / _EVALUATION_FILE).write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
         (out / "MODEL_CARD.md").write_text(card_text(kept, shipped.manifest), encoding="utf-8")
         draw_pictures(kept, out / PICTURE_FOLDER)
+        _draw_training(shipped, out / _CURVES_FILE)
     except OSError as error:
         msg = f"{out} cannot be written: {error}"
         raise Failure(msg) from error
     return kept
+
+
+def _draw_training(shipped: StayModel, path: Path) -> None:
+    """Draw the course of the training, where the manifest has it."""
+    from models.checkpoint import Epoch  # noqa: PLC0415  (torch)
+    from models.curves import draw_curves  # noqa: PLC0415
+
+    epochs = shipped.manifest.training.get("epochs")
+    if epochs:
+        clock = bool(shipped.manifest.hour_log_odds)
+        draw_curves(path, msgspec.convert(epochs, tuple[Epoch, ...]), clock=clock)
 
 
 def _refuse_unmeasured(shipped: StayModel, judged: StayModel) -> None:

@@ -161,7 +161,7 @@ def _train(
             )
     if not processes.is_first:
         return None
-    draw_curves(out / "curves.png", trained.history)
+    draw_curves(out / "curves.png", trained.history, clock=config.clock)
     return trained
 
 

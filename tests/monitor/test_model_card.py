@@ -99,6 +99,10 @@ def test_every_picture_is_there_and_drawn(folder: Path) -> None:
         assert len(picture) > 10_000
 
 
+def test_the_course_of_the_training_is_drawn_from_the_manifest(folder: Path) -> None:
+    assert (folder / "curves.png").read_bytes() == (card_of("bedside").parent / "curves.png").read_bytes()
+
+
 def test_the_same_evaluation_gives_the_same_card(folder: Path, measured: Path, tmp_path: Path) -> None:
     found = evaluation(folder)
     assert card_text(found, load_model(str(measured)).manifest) == (folder / "MODEL_CARD.md").read_text()
@@ -192,3 +196,4 @@ def test_a_shipped_card_is_of_the_shipped_model(name: str) -> None:
     assert card == card_text(found, load_model(name).manifest)
     for picture in PICTURES:
         assert (card_of(name).parent / "pictures" / f"{picture}.png").is_file()
+    assert (card_of(name).parent / "curves.png").read_bytes().startswith(b"\x89PNG")
