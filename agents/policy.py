@@ -194,6 +194,8 @@ def at_threshold(policy: Policy, raise_threshold: float) -> Policy:
 
     A high priority is never given below the raise threshold.
     """
+    if raise_threshold == policy.raise_threshold:
+        return policy
     share = policy.resolve_threshold / policy.raise_threshold
     escalate = policy.escalate_threshold
     return msgspec.structs.replace(

@@ -65,7 +65,7 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         Grant("subscriber", "group", f"{group}-subscriber-", "prefixed", ("Read",)),
         *(
             _topic("board", name, "Read")
-            for name in (topics.admissions, topics.scores, topics.alert_events, topics.alert_state)
+            for name in (topics.admissions, topics.scores, topics.alert_events, topics.alert_state, topics.budgets)
         ),
         _topic("staff", topics.alert_commands, "Write"),
         *(_topic("eraser", name, *gateway.get(name, ("Describe",)), "DescribeConfigs") for name in public),

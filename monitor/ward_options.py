@@ -38,4 +38,4 @@ def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[War
     with failing_on(PolicyError):
         rules = WardRules(*policies_of(settings))
     ward = WardNow(lambda of_unit: near * rules.of(of_unit).raise_threshold, unit)
-    return rules, ward, WardReader(ward, Topics(settings.topics.prefix))
+    return rules, ward, WardReader(ward, rules, Topics(settings.topics.prefix))

@@ -1,4 +1,4 @@
-"""Reads a ward from its topics: admissions, scores and alerts as they stand."""
+"""Reads a ward from its topics: admissions, scores and alerts as they stand, and the thresholds of its units."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from agents.messages import Admission, AlertEvent, RiskScore
+from agents.messages import Admission, AlertEvent, RiskScore, UnitThreshold
 from agents.topics import Topics
 from monitor.ward_now import WardNow
+from monitor.ward_rules import WardRules
 
 __all__ = ["WardReader"]
 
@@ -16,10 +17,13 @@ __all__ = ["WardReader"]
 class WardReader:
     """Hands records of a ward's compacted topics to the ward; what cannot be read is counted and left out."""
 
-    def __init__(self, ward: WardNow, topics: Topics) -> None:
+    def __init__(self, ward: WardNow, rules: WardRules, topics: Topics) -> None:
         self.topics = [topics.admissions, topics.scores, topics.alert_state]
+        if rules.may_move:
+            self.topics.append(topics.budgets)
         self.unreadable = 0
-        self._ward, self._names = ward, topics
+        self._ward, self._rules, self._names = ward, rules, topics
+        self._threshold = msgspec.json.Decoder(UnitThreshold).decode
         self._admission = msgspec.json.Decoder(Admission).decode
         self._score = msgspec.json.Decoder(RiskScore).decode
         self._alert = msgspec.json.Decoder(AlertEvent).decode
@@ -33,6 +37,9 @@ class WardReader:
                     self._ward.take_admission(self._admission(value))
             elif record.topic == self._names.scores:
                 self._ward.take_score(key, None if value is None else self._score(value))
+            elif record.topic == self._names.budgets:
+                if value is not None:
+                    self._rules.take(self._threshold(value))
             else:
                 self._ward.take_alert(key, None if value is None else self._alert(value))
         except (msgspec.DecodeError, ValueError):

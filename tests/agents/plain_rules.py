@@ -55,7 +55,7 @@ class PlainRules:
         """Return the policy by which patients of a unit are alerted now."""
         named = dict(self._named(unit or ""))
         _, digest, threshold = self._moved.get(unit or "", (None, None, 0.0))
-        if digest == named["digest"]:
+        if digest == named["digest"] and threshold != named["raise_threshold"]:
             named["resolve_threshold"] = threshold * (named["resolve_threshold"] / named["raise_threshold"])
             named["raise_threshold"] = threshold
             if named["escalate_threshold"] is not None and named["escalate_threshold"] < threshold:

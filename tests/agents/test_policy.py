@@ -135,4 +135,5 @@ def test_another_threshold_keeps_the_hysteresis_and_no_priority_is_high_below_it
     assert higher.escalate_threshold == 0.4
     assert lower.escalate_threshold == 0.3
     assert structs.replace(higher, raise_threshold=0.1, resolve_threshold=0.06, escalate_threshold=0.3) == policy
+    assert at_threshold(policy, 0.1) is policy
     assert at_threshold(structs.replace(policy, escalate_threshold=None), 0.4).escalate_threshold is None

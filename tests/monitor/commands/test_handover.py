@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 from click.testing import CliRunner, Result
 
-from agents.messages import Admission
+from agents.messages import Admission, Identity, UnitThreshold
+from agents.policy import Budget, load_policy
 from agents.topics import Topics, topic_specs
 from monitor import clients
 from monitor.cli import main
+from monitor.policy_file import policy_toml
 from monitor.settings import load_settings
 from monitor.topic_admin import create_topics
 from tests.monitor.alert_examples import alert
@@ -71,12 +73,34 @@ def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Pa
     assert "1 records could not be read" in result.stderr
     micu = json.loads(handover(embedded_kafka, prefix, "--json", "--unit", "MICU").stdout)
     assert ([row["patient"] for row in micu["open"]], micu["near"]) == (["p1"], [])
+    _near_goes_by_units(embedded_kafka, prefix, tmp_path)
     text = handover(embedded_kafka, prefix, "--unit", "MICU").stdout
     assert "Open alerts (1)" in text
     assert "Nobody is near an alert." in text
     shown = run(embedded_kafka, prefix, "board").stdout
     assert "2 patients" in shown
     assert "Near an alert (1)" in shown
+
+
+def _near_goes_by_units(bootstrap: str, prefix: str, folder: Path) -> None:
+    """Give units policies of their own, and then one of them another threshold."""
+    shipped = load_policy()
+    own = msgspec.structs.replace(shipped, raise_threshold=0.05, budget=Budget(0.5, 0.03, 0.06))
+    (folder / "own.toml").write_text(policy_toml(own, "by hand"), encoding="utf-8")
+    (folder / "site.toml").write_text(f"[policy.units]\nSICU = '{folder / 'own.toml'}'\n", encoding="utf-8")
+    options = ["--config", str(folder / "site.toml"), "handover"]
+    assert json.loads(run(bootstrap, prefix, *options, "--json").stdout)["near"] == []
+    assert "(SICU at 0.0500)" in " ".join(run(bootstrap, prefix, *options).stdout.split())
+    named = load_policy(folder / "own.toml")
+    said = UnitThreshold(
+        "SICU", 0.03, "2026-11-22T10:00:00Z", 3, 4.5, Identity("own", "1", named.digest), "2026-11-22T10:00:00Z"
+    )
+    producer = clients.producer(load_settings(None, {"kafka.bootstrap_servers": bootstrap}).kafka, bootstrap)
+    producer.send(Topics(prefix).budgets, key=b"SICU", value=msgspec.json.encode(said))
+    producer.close()
+    found = json.loads(run(bootstrap, prefix, *options, "--json").stdout)
+    assert [row["patient"] for row in found["near"]] == ["p2"]
+    assert "(SICU at 0.0300)" in " ".join(run(bootstrap, prefix, *options).stdout.split())
 
 
 def test_a_time_that_is_none_is_wrong_usage() -> None:
