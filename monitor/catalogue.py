@@ -281,6 +281,13 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("name", "version", "digest"),
     ),
     Metric(
+        "sepsis_monitor_unit_policies_info",
+        "info",
+        "",
+        "How many units have policies of their own, and a digest over which unit has which; always 1.",
+        labels=("units", "digest"),
+    ),
+    Metric(
         "sepsis_monitor_build_info", "info", "", "The program; always 1.", labels=("version",), children=((VERSION,),)
     ),
 )

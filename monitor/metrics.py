@@ -6,6 +6,8 @@ it is right.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 
@@ -61,9 +63,24 @@ class Metrics:
         made = Instruments(CATALOGUE, self.registry)
         self._counters, self._gauges, self._histograms = made.counters, made.gauges, made.histograms
 
-    def identify(self, *, model: tuple[str, str, str], policy: tuple[str, str, str]) -> None:
-        """Say which model and common policy are at work: name, version and digest of each."""
-        for metric, identity in (("model_info", model), ("policy_info", policy)):
+    def identify(
+        self,
+        *,
+        model: tuple[str, str, str],
+        policy: tuple[str, str, str],
+        units: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say which model and common policy are at work, name, version and digest of each; and those of units.
+
+        `units` has the digests of units' policies, by unit.
+        """
+        own = sorted((units or {}).items())
+        digest = "sha256:" + hashlib.sha256(json.dumps(own).encode()).hexdigest()
+        for metric, identity in (
+            ("model_info", model),
+            ("policy_info", policy),
+            ("unit_policies_info", (str(len(own)), digest)),
+        ):
             self._gauges[metric].clear()
             self._gauges[metric].labels(*identity).set(1)
 

@@ -109,7 +109,9 @@ class _Health:
 def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy, units: Mapping[str, Policy]) -> int:
     metrics, health = Metrics(), _Health()
     metrics.identify(
-        model=(model.name, model.version, model.digest), policy=(policy.name, policy.version, policy.digest)
+        model=(model.name, model.version, model.digest),
+        policy=(policy.name, policy.version, policy.digest),
+        units={unit: own.digest for unit, own in units.items()},
     )
     metrics.watch(health.status)
     server = http.start(settings.http.host, settings.http.port, metrics.registry, health.status)

@@ -170,6 +170,17 @@ def test_model_and_policy_are_identified_once(metrics: Metrics) -> None:
     assert models == [{"name": "bedside", "version": "1.1.0", "digest": "sha256:c"}]
 
 
+def test_which_unit_has_which_policy_is_one_digest(metrics: Metrics) -> None:
+    def digest(**units: str) -> tuple[str, str]:
+        metrics.identify(model=("m", "1", "a"), policy=("p", "1", "b"), units=units)
+        ((_, labels),) = (each for each in samples(metrics) if each[0] == PREFIX + "unit_policies_info")
+        return dict(labels)["units"], dict(labels)["digest"]
+
+    assert digest(MICU="sha256:a", SICU="sha256:b") == digest(SICU="sha256:b", MICU="sha256:a")
+    assert digest()[0] == "0"
+    assert len({digest(), digest(MICU="sha256:a"), digest(SICU="sha256:a"), digest(MICU="sha256:b")}) == 4
+
+
 def test_what_readyz_says_is_shown_at_each_scrape(metrics: Metrics) -> None:
     status = Status(live=True, ready=False, failing=("broker",))
     metrics.watch(lambda: status)
