@@ -16,7 +16,7 @@ from agents.outputs import utc
 from agents.policy import Policy, load_policy
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.oracle import Oracle, default_core, plain
-from tests.chaos.people import announce, observe
+from tests.chaos.people import HOURS, announce, observations
 from tests.chaos.rules import wrong_rules
 from tests.chaos.stage import Stage, scenario
 from tests.e2e.ward import PARTITIONS
@@ -25,9 +25,10 @@ __all__ = ["units"]
 
 _FILES = "SEPSIS_MONITOR_POLICY__UNITS"
 _BUDGET = "\n[budget]\nfalse_episodes_per_patient_day = 0.5\nlowest_threshold = 0.012\nhighest_threshold = 0.06\n"
-_OF_UNITS = {"A-MICU": (0.03, 0.02), "B-MICU": (0.015, 0.012), "A-SICU": (0.04, 0.03)}  # raise, resolve
-_UNITS = (*_OF_UNITS, "A-ICU", "A-MICU")  # whose thresholds move; the others have the common policy
+_OF_UNITS = {"A-MICU": (0.03, 0.02), "A-ICU": (0.015, 0.012), "A-SICU": (0.04, 0.03)}  # raise, resolve
+_UNITS = (*_OF_UNITS, "ward 9", "A-MICU")  # whose thresholds move; the others have the common policy
 _MOVES = 6
+_HOURS = HOURS // _MOVES  # in each unit, on the way to being ill
 
 
 def _write(folder: Path, name: str, thresholds: tuple[float, float] | None = None) -> Path:
@@ -79,19 +80,20 @@ class _Controller:
 
 
 def _wandering(chaos: ChaosWard, seed: int) -> Iterator[None]:
-    """Move two patients, who become ill, from one unit to the next, at each step."""
+    """Move patients, who become ill, from one unit to the next at each step."""
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=100)
-    names = [f"wandering-{seed}-{number}" for number in range(2)]
+    names = [f"wandering-{seed}-{number}" for number in range(len(_UNITS))]
     places = random.Random(seed).sample(_UNITS, len(_UNITS))  # noqa: S311 (a scenario, no secret)
-    for name in names:
-        announce(chaos, name, "admitted", begin, unit=places[0], age=70)
-    for step in range(1, _MOVES + 1):
+    for number, name in enumerate(names):
+        announce(chaos, name, "admitted", begin, unit=places[number], age=70)
+    for step in range(_MOVES):
         yield
         chaos.await_appended()
-        for name in names:
-            observe(chaos, name, begin + timedelta(hours=5 * step), 8)
-            moment = begin + timedelta(hours=5 * step + 4)
-            announce(chaos, name, "transferred", moment, unit=places[step % len(places)])
+        for number, name in enumerate(names):
+            for value in list(observations(name, begin))[step * _HOURS : (step + 1) * _HOURS]:
+                chaos.feed.send(chaos.ward.topics.observations, name.encode(), value)
+            moment = begin + timedelta(hours=(step + 1) * _HOURS)
+            announce(chaos, name, "transferred", moment, unit=places[(number + step + 1) % len(places)])
 
 
 @scenario("units")
@@ -144,12 +146,17 @@ def _demand_rules(stage: Stage, common: Policy, own: dict[str, Policy]) -> None:
     stage.empty_unless(bool(moved), "no alert was decided on at a moved threshold")
     reasons = [dict(record.headers).get("rejected_reason") for record in stage.evidence.rejected]
     stage.empty_unless(b"threshold_invalid" in reasons, "no threshold was refused")
-    policies: dict[str, set[str]] = {}
+    wandered: dict[str, set[str]] = {}
+    lived_on: dict[str, set[str]] = {}
     for alert in alerts:
-        policies.setdefault(alert["alert_id"], set()).add(alert["policy"]["name"])
-    kept = sum(len(names) > 1 for names in policies.values())
+        lived_on.setdefault(alert["alert_id"], set()).add(alert["policy"]["name"])
+        if alert["patient_id"].startswith("wandering-"):
+            wandered.setdefault(alert["alert_id"], set()).add(alert["unit"])
+    kept = sum(len(names) > 1 for names in lived_on.values())
+    moved_on = sum(len(places) > 1 for places in wandered.values())
     stage.empty_unless(kept > 0, "no alert lived on under another policy")
+    stage.empty_unless(moved_on > 0, "no alert lived on in another unit")
     stage.result.notes.append(
         f"alerts under {', '.join(sorted(named))}, at {len(moved)} moved thresholds; {kept} went on under another "
-        f"policy; {reasons.count(b'threshold_invalid')} thresholds were refused"
+        f"policy, {moved_on} in another unit; {reasons.count(b'threshold_invalid')} thresholds were refused"
     )
