@@ -31,7 +31,7 @@ def test_what_is_shown_is_what_decides(said: list[tuple[str, float, int, Policy]
     decides = InForce()
     for offset, (unit, threshold, minute, policy) in enumerate(said):
         named = Identity(policy.name, policy.version, policy.digest)
-        counted = START + minute * MINUTE
+        counted = START + minute * MINUTE + offset  # no two records of a controller count equally far
         taken = decides.with_threshold(offset, ThresholdSaid(unit, threshold, counted, named.digest), own)
         if isinstance(taken, InForce):  # nobody tells a ward of what the workers refuse
             decides = taken
