@@ -8,7 +8,7 @@ import sys
 from enum import IntEnum
 from typing import NoReturn
 
-__all__ = ["Exit", "end_process"]
+__all__ = ["START_AGAIN", "Exit", "end_process"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +27,11 @@ class Exit(IntEnum):
         78  # a version with another state record wrote the state: this one must not run (sysexits' EX_CONFIG)
     )
     INSTANCE_TAKEN = 79  # another process has joined the group under this worker's static member id
+
+
+START_AGAIN = frozenset(
+    {Exit.STREAM_FAILED, Exit.STALLED, Exit.NOT_DRAINED, Exit.NOT_OWNER, Exit.MISASSIGNED}
+)  # codes after which nothing needs to be mended first
 
 
 def end_process(code: Exit, reason: str) -> NoReturn:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.exits import START_AGAIN
 from monitor.brokers import tether
 from monitor.brokers.probe import free_port
 from monitor.errors import Failure
@@ -64,22 +65,28 @@ class Workers:
             workers.stop()
 
     def wait_ready(self, stop: threading.Event) -> None:
-        """Return when all are ready, or `stop` is set. Raises Failure when one ends or takes too long."""
+        """Return when all are ready, or `stop` is set. Raises Failure when one cannot be started or takes too long.
+
+        Whoever ends with a code that asks for it is started again, as a supervisor would: on the embedded broker a
+        worker that another one joins in its first seconds ends so.
+        """
         deadline = time.monotonic() + _READY_SECONDS
-        waiting = list(self._workers)
-        while waiting and not stop.is_set():
-            self.check()
-            waiting = [worker for worker in waiting if not _answers_ready(worker)]
-            if waiting and time.monotonic() > deadline:
+        while not stop.is_set():
+            self._workers = [_again(each) if each.process.poll() in START_AGAIN else each for each in self._workers]
+            self.check(excused=START_AGAIN)
+            waiting = [worker for worker in self._workers if not _answers_ready(worker)]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
                 msg = f"{waiting[0].name} is not ready after {_READY_SECONDS:.0f} s{_last_words(waiting[0].log)}"
                 raise Failure(msg)
-            stop.wait(_POLL_SECONDS if waiting else 0)
+            stop.wait(_POLL_SECONDS)
 
-    def check(self) -> None:
-        """Raise Failure when a worker has ended."""
+    def check(self, excused: Collection[int] = ()) -> None:
+        """Raise Failure when a worker has ended, but for these exit codes."""
         for worker in self._workers:
             code = worker.process.poll()
-            if code is not None:
+            if code is not None and code not in excused:
                 how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
                 msg = f"{worker.name} ended {how} while it was needed{_last_words(worker.log)}"
                 raise Failure(msg)
@@ -92,10 +99,7 @@ class Workers:
 
     def start_again(self) -> None:
         """Start all that have ended, as they were."""
-        self._workers = [
-            worker if worker.process.poll() is None else _start(worker.settings, worker.name, worker.folder)
-            for worker in self._workers
-        ]
+        self._workers = [worker if worker.process.poll() is None else _again(worker) for worker in self._workers]
 
     @property
     def process_ids(self) -> list[int]:
@@ -133,6 +137,10 @@ def settings_toml(settings: Settings) -> str:
         lines.append(f"[{section}]")
         lines += [f"{key} = {toml_value(value)}" for key, value in values.items() if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def _again(worker: _Worker) -> _Worker:
+    return _start(worker.settings, worker.name, worker.folder)
 
 
 def _start(settings: Settings, name: str, own: Path) -> _Worker:
