@@ -109,9 +109,16 @@ class Controller:
         return self._reader.thresholds.under(self._policy_of(unit), unit) is record
 
     def resets(self, stop: threading.Event, unit: str | None) -> list[UnitThreshold]:
-        """Return the records that put a unit, or all that were ever moved, back to their policies' own thresholds."""
+        """Return the records that put a unit, or all that were ever moved, back to their policies' own thresholds.
+
+        Raises Failure where nothing is known of the unit.
+        """
         self._reader.catch_up(stop)
         thresholds, units = self._reader.thresholds, self._reader.burden.by_unit()
+        if unit is not None and unit not in units and unit not in thresholds.newest:
+            known = ", ".join(sorted({*units, *thresholds.newest} - {""})) or "none"
+            msg = f"nothing is known of a unit {unit!r}; those that are known: {known}"
+            raise Failure(msg)
         named = sorted(thresholds.newest) if unit is None else [unit]
         now_ms = round(self._clock() * 1000)
         return [

@@ -131,7 +131,7 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
         shown = Part(broker, "board").say("board", "--once")
         handed = Part(broker, "board").say("handover", "--json")
         looked = Part(broker, "budget").say("budget", "--once", "--json")
-        put_back = Part(broker, "budget").say("budget", "--reset", "--unit", "", "--json")
+        put_back = Part(broker, "budget").say("budget", "--reset", "--json")
         erased = Part(broker, "eraser").say("forget", "p1", "--yes")
         assert ward.terminate() == 0
     finally:

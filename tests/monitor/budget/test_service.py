@@ -156,7 +156,9 @@ def test_a_reset_is_of_one_unit_or_of_all_that_were_ever_moved() -> None:
     turn(controller, charge, puts)
     (record,) = controller.resets(GO, None)
     assert (record.unit, record.raise_threshold) == ("A", POLICY.raise_threshold)
-    assert [each.unit for each in controller.resets(GO, "B")] == ["B"]
+    assert [each.unit for each in controller.resets(GO, "A")] == ["A"]
+    with pytest.raises(Failure, match="a unit 'B'; those that are known: A"):
+        controller.resets(GO, "B")
 
 
 def test_a_cluster_that_does_not_answer_is_asked_again() -> None:
