@@ -78,6 +78,16 @@ def test_secrets_are_masked_wherever_they_come_from(tmp_path: Path) -> None:
         assert result.stdout.count("********") == 2
 
 
+def test_of_a_password_in_a_file_its_name_is_shown_alone(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    for arguments in (("config",), ("config", "--json")):
+        result = run(*arguments, SEPSIS_MONITOR_KAFKA__SASL_PLAIN_PASSWORD_FILE=str(file))
+        assert result.exit_code == 0
+        assert str(file) in result.stdout
+        assert PASSWORD not in result.output
+
+
 def test_one_command_does_not_import_the_others() -> None:
     code = "import sys; from monitor.cli import main; main(['config'], standalone_mode=False); " + (
         "sys.exit(' '.join(m for m in ('faust', 'aiokafka', 'torch', 'polars') if m in sys.modules) or None)"
