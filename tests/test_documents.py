@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.policy import load_policy
+from agents.policy import SHIPPED_POLICY, load_policy
 from models.artifact import load_model, model_folder
+from monitor.policy_file import policy_toml
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -60,8 +63,10 @@ def test_the_accounts_figures_of_challenge_are_those_of_its_card(view: str, inpu
 
 def test_the_readmes_alarms_and_health_are_those_of_the_cards_evaluation() -> None:
     found = evaluation("bedside")
-    policy = load_policy()
-    assert (found["policy"]["digest"], found["shipped"]["digest"]) == (policy.digest, load_model("bedside").digest)
+    thresholds = load_model("bedside").manifest.thresholds
+    measured_at = (found["policy"]["raise_threshold"], found["policy"]["resolve_threshold"])
+    assert measured_at == (thresholds.pager_raise, thresholds.pager_resolve)
+    assert found["shipped"]["digest"] == load_model("bedside").digest
     alarms = {name: figure["value"] for name, figure in found["views"]["all"]["alarms"]["whole_stay"].items()}
     text = " ".join(README.split())
     assert (
@@ -81,9 +86,17 @@ def test_the_readmes_alarms_and_health_are_those_of_the_cards_evaluation() -> No
     assert (complete[0]["alerts"], complete[1]["alerts"]) == (0, 0)
 
 
-def test_the_shipped_policy_has_the_thresholds_that_the_manifest_gives_figures_for() -> None:
-    policy, thresholds = load_policy(), load_model("bedside").manifest.thresholds
-    assert (policy.raise_threshold, policy.resolve_threshold) == (thresholds.pager_raise, thresholds.pager_resolve)
+def test_the_shipped_policy_is_one_that_tune_wrote_for_the_shipped_model() -> None:
+    policy = load_policy()
+    raw = resources.files("agents").joinpath("policies", f"{SHIPPED_POLICY}.toml").read_text()
+    chosen_by = tomllib.loads(raw)["chosen_by"]
+    assert chosen_by.startswith("sepsis-monitor tune ")
+    assert load_model("bedside").digest in chosen_by
+    assert policy_toml(policy, chosen_by) == raw
+    assert policy.budget is not None
+    assert f"{policy.budget.highest_threshold:.6f}" in chosen_by
+    for share in re.findall(r"(\d+)% of the (?:septic|other)", chosen_by):
+        assert f"{share} % of the" in " ".join(README.split())
 
 
 def test_the_alert_in_the_readme_is_of_the_shipped_model_and_policy() -> None:

@@ -45,7 +45,7 @@ def test_a_file_is_taken_with_the_digest_of_its_bytes(tmp_path: Path) -> None:
 
 def test_what_a_file_leaves_out_is_as_in_the_shipped_one(tmp_path: Path) -> None:
     bare, shipped = load_policy(written(tmp_path, GOOD)), load_policy()
-    own = {"name", "version", "digest", "model", "raise_threshold", "resolve_threshold", "escalate_threshold"}
+    own = {"name", "version", "digest", "model", "raise_threshold", "resolve_threshold", "escalate_threshold", "budget"}
     rest = set(structs.asdict(shipped)) - own
     assert {name: getattr(bare, name) for name in rest} == {name: getattr(shipped, name) for name in rest}
     assert (shipped.raise_minutes, shipped.resolve_minutes, shipped.refractory_minutes) == (0, 0, 0)

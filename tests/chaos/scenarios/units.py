@@ -6,14 +6,15 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from agents.messages import THRESHOLD_TYPE, Identity, UnitThreshold
 from agents.outputs import utc
-from agents.policy import Policy, load_policy
+from agents.policy import Budget, Policy, load_policy
+from monitor.policy_file import policy_toml
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.oracle import Oracle, default_core, plain
 from tests.chaos.people import HOURS, announce, observations
@@ -24,7 +25,7 @@ from tests.e2e.ward import PARTITIONS
 __all__ = ["units"]
 
 _FILES = "SEPSIS_MONITOR_POLICY__UNITS"
-_BUDGET = "\n[budget]\nfalse_episodes_per_patient_day = 0.5\nlowest_threshold = 0.012\nhighest_threshold = 0.06\n"
+_BUDGET = Budget(0.5, 0.012, 0.06)
 _OF_UNITS = {"A-MICU": (0.03, 0.02), "A-ICU": (0.015, 0.012), "A-SICU": (0.04, 0.03)}  # raise, resolve
 _UNITS = (*_OF_UNITS, "ward 9", "A-MICU")  # whose thresholds move; the others have the common policy
 _MOVES = 6
@@ -34,17 +35,10 @@ _HOURS = HOURS // _MOVES  # in each unit, on the way to being ill
 def _write(folder: Path, name: str, thresholds: tuple[float, float] | None = None) -> Path:
     """Write the shipped policy with a budget, under another name and with other thresholds."""
     shipped = load_policy()
-    text = resources.files("agents").joinpath("policies", "pager.toml").read_text()
     high, low = thresholds or (shipped.raise_threshold, shipped.resolve_threshold)
-    for key, before, after in (
-        ("name", f'"{shipped.name}"', f'"{name}"'),
-        ("raise_threshold", shipped.raise_threshold, high),
-        ("resolve_threshold", shipped.resolve_threshold, low),
-    ):
-        assert f"{key} = {before}\n" in text
-        text = text.replace(f"{key} = {before}\n", f"{key} = {after}\n")
+    policy = structs.replace(shipped, name=name, raise_threshold=high, resolve_threshold=low, budget=_BUDGET)
     path = folder / f"{name}.toml"
-    path.write_text(text + _BUDGET)
+    path.write_text(policy_toml(policy, ""))
     return path
 
 
