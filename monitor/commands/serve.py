@@ -21,6 +21,7 @@ from monitor.brokers import open_broker
 from monitor.clients import connection_options
 from monitor.errors import Failure, failing_on
 from monitor.invocation import Invocation, pass_invocation
+from monitor.memory import few_arenas
 from monitor.metrics import Metrics
 from monitor.retrying import until_available
 from monitor.settings import Settings
@@ -77,6 +78,7 @@ def command(
         "http.host": http_host,
         "http.port": http_port,
     }
+    few_arenas()
     settings = invocation.settings(overrides)
     with failing_on(ArtifactError):
         loaded_model = load_model(settings.model.name)

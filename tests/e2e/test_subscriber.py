@@ -27,6 +27,10 @@ def test_the_readmes_subscriber_pages_once_for_each_alert(embedded_kafka: str, t
     raised = alert(summary="temperature up 1.4 °C over 5 h")
     events = [
         raised, raised, alert(event_id="t", test=True), alert(event_id="u", transition="updated"),
+        alert(event_id="x", transition="rejected", state="ended", cause="the patient has no such alert"),
+        alert(event_id="m", transition="marked", state="ended", verdict="false"),
+        alert(event_id="l", kind="monitoring_lost", transition="raised"),
+        alert(event_id="k", kind="monitoring_lost", transition="resolved", state="ended"),
         alert(event_id="r", transition="resolved", state="ended", cause="the risk fell"),
     ]  # fmt: skip
     producer = clients.producer(settings.kafka, embedded_kafka)
