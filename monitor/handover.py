@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agents.messages import Doubt
@@ -15,8 +15,9 @@ from monitor.alert_lines import leading_signs, percent
 from monitor.shift import Shift
 from monitor.ward_now import Patient, WardNow, when
 
-__all__ = ["Section", "as_html", "as_json", "sections", "shift_lines"]
+__all__ = ["NOBODY", "Section", "as_html", "as_json", "sections", "shift_lines"]
 
+NOBODY = "Nobody is known here."
 _MINUTES = 60
 _SIGNS = {"too_few": "too few vital signs", "too_old": "vital signs too old", "unlike": "unlike the training data"}
 
@@ -33,8 +34,8 @@ class Section:
 
 
 def sections(ward: WardNow, now: datetime) -> tuple[Section, ...]:
-    """Return the lists of a handover, the most pressing first."""
-    return (
+    """Return the lists of a handover, the most pressing first; of nobody none says that all is well."""
+    found = (
         _section("open", "Open alerts", "No alert is open.", ward.alerting(), now),
         _section("near", "Near an alert", "Nobody is near an alert.", ward.near(), now),
         _section("snoozed", "Snoozed alerts", "No alert is snoozed.", ward.snoozed(), now),
@@ -42,6 +43,7 @@ def sections(ward: WardNow, now: datetime) -> tuple[Section, ...]:
         _section("cannot_assess", "Cannot be assessed", "Everybody can be assessed.", ward.unassessable(), now),
         _section("held", "Treated already: no alert is raised", "Nobody is held back.", ward.held(), now),
     )
+    return found if ward.present() else tuple(replace(each, empty=NOBODY) for each in found)
 
 
 def _section(key: str, title: str, empty: str, patients: Sequence[Patient], now: datetime) -> Section:
@@ -169,11 +171,18 @@ def shift_lines(shift: Shift) -> list[str]:
     ]
 
 
-def as_json(found: Sequence[Section], shift: Shift, *, unit: str | None, now: datetime) -> dict[str, object]:
-    """Return a handover as plain values: a list of rows by column for each section, and the shift's counts."""
+def as_json(
+    found: Sequence[Section], shift: Shift, *, unit: str | None, now: datetime, patients: int
+) -> dict[str, object]:
+    """Return a handover as plain values: a list of rows by column for each section, and the shift's counts.
+
+    `note` says so where there are no patients: that every list is empty says nothing then.
+    """
     return {
         "unit": unit,
         "at": now.isoformat(),
+        "patients": patients,
+        "note": None if patients else NOBODY,
         **{each.key: [dict(zip(each.columns, row, strict=True)) for row in each.rows] for each in found},
         "last_shift": shift.as_json(),
     }

@@ -59,9 +59,11 @@ class WardNow:
         self._near_risk, self._unit = near_risk, unit
         self._patients: dict[str, Patient] = {}
         self._tests: set[str] = set()
+        self._units: set[str] = set()
 
     def take_admission(self, said: Admission) -> None:
         """Note where a patient is."""
+        self._note_unit(said.unit)
         patient = self._of(said.patient_id)
         patient.unit = said.unit or patient.unit
         patient.bed = said.bed or patient.bed
@@ -87,6 +89,8 @@ class WardNow:
             return
         if event.test:
             self._tests.add(event.patient_id)
+        else:
+            self._note_unit(event.unit)
         patient = self._of(event.patient_id)
         patient.unit, patient.bed = patient.unit or event.unit, patient.bed or event.bed
         if event.state == "ended":
@@ -96,6 +100,10 @@ class WardNow:
 
     def _of(self, patient_id: str) -> Patient:
         return self._patients.setdefault(patient_id, Patient(patient_id))
+
+    def _note_unit(self, unit: str | None) -> None:
+        if unit:
+            self._units.add(unit)
 
     def _note_near(self, patient: Patient) -> bool:
         """Note, and tell, whether a patient is near an alert as things stand: the unit and its threshold may move."""
@@ -107,6 +115,11 @@ class WardNow:
         return near
 
     # -- pictures
+
+    @property
+    def units(self) -> frozenset[str]:
+        """The units that were ever named, also those that are not shown."""
+        return frozenset(self._units)
 
     def known(self) -> list[Patient]:
         """Return all patients of the unit, also those who have left."""

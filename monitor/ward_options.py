@@ -9,14 +9,14 @@ import click
 
 from agents.policy import PolicyError
 from agents.topics import Topics
-from monitor.errors import failing_on
+from monitor.errors import Failure, failing_on
 from monitor.settings import Settings
 from monitor.unit_policies import policies_of
 from monitor.ward_now import WardNow
 from monitor.ward_rules import WardRules
 from monitor.ward_topics import WardReader
 
-__all__ = ["ward_options", "ward_to_read"]
+__all__ = ["check_unit", "ward_options", "ward_to_read"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -39,3 +39,11 @@ def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[War
         rules = WardRules(*policies_of(settings))
     ward = WardNow(lambda of_unit: near * rules.of(of_unit).raise_threshold, unit)
     return rules, ward, WardReader(ward, rules, Topics(settings.topics.prefix))
+
+
+def check_unit(unit: str | None, ward: WardNow, rules: WardRules) -> None:
+    """Raise Failure, which names the units that are known, where nothing is known of `unit`; the ward has been read."""
+    units = ward.units | rules.units
+    if unit is not None and unit not in units:
+        msg = f"nothing is known of a unit {unit!r}; those that are known: {', '.join(sorted(units)) or 'none'}"
+        raise Failure(msg)

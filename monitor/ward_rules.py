@@ -36,7 +36,11 @@ class WardRules:
         moved = self._moved.under(policy, unit or "")
         return policy if moved is None else at_threshold(policy, moved.raise_threshold)
 
+    @property
+    def units(self) -> frozenset[str]:
+        """The units that have a policy of their own, or were given a threshold."""
+        return frozenset({*self._units, *self._moved.newest} - {""})
+
     def apart(self) -> list[tuple[str, Policy]]:
         """Return the units that are decided on otherwise than most, with their policies, by name."""
-        names = sorted({*self._units, *self._moved.newest} - {""})
-        return [(name, self.of(name)) for name in names if self.of(name) != self.common]
+        return [(name, self.of(name)) for name in sorted(self.units) if self.of(name) != self.common]

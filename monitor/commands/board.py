@@ -17,7 +17,7 @@ from monitor.follow import TopicReader
 from monitor.handover import sections
 from monitor.invocation import Invocation, pass_invocation
 from monitor.signals import stop_requested
-from monitor.ward_options import ward_options, ward_to_read
+from monitor.ward_options import check_unit, ward_options, ward_to_read
 from monitor.ward_view import board
 
 __all__ = ["command"]
@@ -63,7 +63,9 @@ def command(invocation: Invocation, *, unit: str | None, near: float, once: bool
         ends = {topic: _ends(consumer, topic) for topic in reader.topics}
         thread.start()
         try:
-            _await(thread, ends, stop)
+            if _known(thread, ends, stop):
+                with lock:
+                    check_unit(unit, ward, rules)
             console = Console()
             if once or not console.is_terminal:
                 console.print(picture(console))
@@ -78,15 +80,19 @@ def _ends(consumer: Any, topic: str) -> dict[int, int]:
     return {place.partition: end for place, end in consumer.end_offsets(places).items()}
 
 
-def _await(thread: TopicReader, ends: dict[str, dict[int, int]], stop: threading.Event) -> None:
-    """Wait until the ward is known as it was at the start; raises Failure where it cannot be read."""
+def _known(thread: TopicReader, ends: dict[str, dict[int, int]], stop: threading.Event) -> bool:
+    """Wait until the ward is known as it was at the start; raises Failure where it cannot be read.
+
+    False where that took too long or `stop` came: what has been read so far is shown, the rest follows.
+    """
     waited = 0.0
     while not stop.is_set() and not all(thread.reached(topic, offsets) for topic, offsets in ends.items()):
         _check(thread)
         stop.wait(0.05)
         waited += 0.05
         if waited > _FIRST_SECONDS:
-            return  # what has been read so far is shown; the rest follows
+            return False
+    return not stop.is_set()
 
 
 def _show(console: Console, picture: Any, thread: TopicReader, stop: threading.Event) -> None:

@@ -24,7 +24,7 @@ from monitor.handover import Section, as_html, as_json, sections, shift_lines
 from monitor.invocation import Invocation, pass_invocation
 from monitor.shift import Shift, shift_of
 from monitor.ward_now import WardNow
-from monitor.ward_options import ward_options, ward_to_read
+from monitor.ward_options import check_unit, ward_options, ward_to_read
 from monitor.ward_rules import WardRules
 from monitor.ward_topics import WardReader
 from monitor.ward_view import drawn
@@ -81,11 +81,14 @@ def command(
             raise Failure(msg) from error
         finally:
             consumer.close(autocommit=False)
+    check_unit(unit, ward, rules)
     found, shift = sections(ward, now), shift_of(events, ward.known(), begin, now, unit)
     if page is not None:
         _write(page, as_html(found, shift, title=_title(unit, now), note=_note(rules, ward, unit, near)))
     if as_values:
-        click.echo(json.dumps(as_json(found, shift, unit=unit, now=now), ensure_ascii=False))
+        click.echo(
+            json.dumps(as_json(found, shift, unit=unit, now=now, patients=len(ward.present())), ensure_ascii=False)
+        )
     elif page is None:
         _print(found, shift, _title(unit, now), _note(rules, ward, unit, near))
     if reader.unreadable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 from agents.messages import Admission, Doubt
-from monitor.handover import as_html, as_json, sections, shift_lines
+from monitor.handover import NOBODY, as_html, as_json, sections, shift_lines
 from monitor.shift import shift_of
 from monitor.ward_now import WardNow
 from tests.monitor.alert_examples import alert
@@ -30,7 +30,7 @@ def ward() -> WardNow:
 
 
 def test_each_list_names_its_patients_and_since_when() -> None:
-    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW)
+    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=4)
     assert found["open"] == [
         {
             "patient": "p1", "unit/bed": "MICU/<07>", "priority": "high", "state": "active",
@@ -49,6 +49,16 @@ def test_each_list_names_its_patients_and_since_when() -> None:
     assert found["held"] == [{"patient": "p4", "unit/bed": "unknown", "until": "23 Nov 08:00", "risk now": "2.0 %"}]
     assert found["snoozed"] == []
     assert [row["patient"] for row in found["near"]] == ["p4"]  # type: ignore[attr-defined]
+
+
+def test_of_nobody_no_list_says_that_all_is_well() -> None:
+    nobody = WardNow(lambda _: 0.01)
+    nobody.take_score("p1", score(ended=True))
+    found = sections(nobody, NOW)
+    assert {section.empty for section in found} == {NOBODY}
+    assert as_html(found, EMPTY, title="", note="").count(NOBODY) == len(found)
+    assert as_json(found, EMPTY, unit=None, now=NOW, patients=0)["note"] == NOBODY
+    assert as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=4)["note"] is None
 
 
 class _Cells(HTMLParser):

@@ -22,13 +22,13 @@ from tests.monitor.alert_examples import alert
 from tests.monitor.test_ward_now import score
 
 
-def run(bootstrap: str, prefix: str, *arguments: str) -> Result:
+def run(bootstrap: str, prefix: str, *arguments: str, code: int = 0) -> Result:
     environment = {
         "SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
         "SEPSIS_MONITOR_TOPICS__PREFIX": prefix,
     }
     result = CliRunner().invoke(main, [*arguments], env=environment)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result
 
 
@@ -42,7 +42,8 @@ def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Pa
     topics = Topics(prefix)
     create_topics(embedded_kafka, settings, topic_specs(topics))
     empty = json.loads(handover(embedded_kafka, prefix, "--json").stdout)
-    assert empty["open"] == []
+    assert (empty["open"], empty["patients"], empty["note"]) == ([], 0, "Nobody is known here.")
+    assert "those that are known: none" in run(embedded_kafka, prefix, "handover", "--unit", "MICU", code=1).output
     assert empty["last_shift"]["raised"] == 0
 
     now = datetime.now(UTC)
@@ -73,6 +74,9 @@ def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Pa
     assert "1 records could not be read" in result.stderr
     micu = json.loads(handover(embedded_kafka, prefix, "--json", "--unit", "MICU").stdout)
     assert ([row["patient"] for row in micu["open"]], micu["near"]) == (["p1"], [])
+    for command in ("handover", "board"):
+        refused = run(embedded_kafka, prefix, command, "--unit", "MUCI", code=1)
+        assert "nothing is known of a unit 'MUCI'; those that are known: MICU, SICU" in refused.output
     _near_goes_by_units(embedded_kafka, prefix, tmp_path)
     text = handover(embedded_kafka, prefix, "--unit", "MICU").stdout
     assert "Open alerts (1)" in text
