@@ -2,7 +2,8 @@
 
 Reading the topic and writing the outbox is one transaction, so that the place in the topic and what was read up to it
 never disagree. A delivery is one event for one receiver, once, by its `event_id`; those of one alert go to a receiver
-in order. A watch is an alert of which a receiver was told and that nobody has acknowledged yet.
+in order. A watch is an alert of a receiver that is active and that nobody has acknowledged yet; one that has done its
+part (the next receiver was told, or somebody marked the alert) stays, never due, so that it does not begin again.
 
 A body is deleted as soon as it has been delivered; the ids stay for a week, to recognise repeats.
 """
@@ -40,6 +41,7 @@ create table watches (receiver text not null, alert_id text not null, event_id t
 """
 # Somebody has seen the alert, or it is over: nobody further needs to be told.
 _SEEN = frozenset({"acknowledged", "snoozed", "ended"})
+_NEVER = float("inf")  # when a watch is due that has done its part
 
 
 class Read(NamedTuple):
@@ -132,14 +134,20 @@ class Outbox:
 
     def _told(self, event: AlertEvent, read: Read, receivers: Sequence[Receiver], now: float) -> int:
         if event.transition != "rejected":
-            if event.state in _SEEN or event.transition == "marked":
+            if event.state in _SEEN:
                 self._file.execute("delete from watches where alert_id = ?", (event.alert_id,))
+            elif event.transition == "marked":
+                self._file.execute(
+                    "update watches set body = x'', due = ? where alert_id = ?", (_NEVER, event.alert_id)
+                )
             self._file.execute(
-                "update watches set event_id = ?, body = ? where alert_id = ?",
-                (event.event_id, read.body, event.alert_id),
+                "update watches set event_id = ?, body = ? where alert_id = ? and due < ?",
+                (event.event_id, read.body, event.alert_id, _NEVER),
             )
         queued = 0
         for receiver in receivers:
+            if event.transition == "marked" and event.state not in _SEEN and receiver.admits(event):
+                self._settle(receiver.name, event)
             if not 0 < 60 * receiver.stale_minutes < read.age_seconds:
                 if receiver.wants(event):
                     queued += self._queue(receiver.name, event, read.body, None, now)
@@ -155,12 +163,27 @@ class Outbox:
         ).rowcount
 
     def _watch(self, receiver: Receiver, event: AlertEvent, body: bytes, now: float, *, told: bool = False) -> None:
-        """Begin to wait for an acknowledgement, where somebody is next; who waits already goes on waiting."""
-        if receiver.escalate_to is not None and (told or event.transition in {"raised", "escalated"}):
+        """Begin to wait for an acknowledgement, where somebody is next; who waits already goes on waiting.
+
+        Whatever leaves the alert active begins it, also the end of a snooze; a watch that has done its part begins anew
+        only where the alert is raised, is escalated, or has come up a chain again.
+        """
+        anew = told or event.transition in {"raised", "escalated"}
+        begins = anew or (event.state == "active" and event.transition not in {"marked", "rejected"})
+        if receiver.escalate_to is not None and begins:
+            due = now + 60 * receiver.escalate_minutes
             self._file.execute(
-                "insert or ignore into watches values (?, ?, ?, ?, ?)",
-                (receiver.name, event.alert_id, event.event_id, body, now + 60 * receiver.escalate_minutes),
+                "insert into watches values (?1, ?2, ?3, ?4, ?5) on conflict do update"
+                " set event_id = ?3, body = ?4, due = ?5 where ?6 and due = ?7",
+                (receiver.name, event.alert_id, event.event_id, body, due, anew, _NEVER),
             )
+
+    def _settle(self, receiver: str, event: AlertEvent) -> None:
+        """Let a watch have done its part; of the event it keeps the ids alone."""
+        self._file.execute(
+            "insert into watches values (?1, ?2, ?3, x'', ?4) on conflict do update set body = x'', due = ?4",
+            (receiver, event.alert_id, event.event_id, _NEVER),
+        )
 
     def escalate(self, receivers: Sequence[Receiver], now: float) -> list[tuple[str, str]]:
         """Queue for the next receiver what nobody has acknowledged in time; returns (from, to) of each.
@@ -172,12 +195,12 @@ class Outbox:
         if self._file.execute("select 1 from watches where due <= ? limit 1", (now,)).fetchone() is None:
             return moved  # asked several times a second: nothing is written for it
         with self._transaction():
-            due = self._file.execute("select receiver, alert_id, body from watches where due <= ?", (now,)).fetchall()
-            for name, alert_id, body in due:
-                self._file.execute("delete from watches where receiver = ? and alert_id = ?", (name, alert_id))
+            due = self._file.execute("select receiver, body from watches where due <= ?", (now,)).fetchall()
+            for name, body in due:
+                event = msgspec.json.decode(body, type=AlertEvent)
+                self._settle(name, event)
                 to = named[name].escalate_to if name in named else None  # taken out of the file since
                 if to is not None:
-                    event = msgspec.json.decode(body, type=AlertEvent)
                     self._queue(to, event, body, name, now)
                     self._watch(named[to], event, body, now, told=True)
                     moved.append((name, to))
@@ -221,9 +244,9 @@ class Outbox:
                 (error, delivery.id),
             )
             self._file.execute(
-                "update watches set due = ? where receiver = ?"
+                "update watches set due = ? where receiver = ? and due < ?"
                 " and alert_id = (select alert_id from deliveries where id = ?)",
-                (now, delivery.receiver, delivery.id),
+                (now, delivery.receiver, _NEVER, delivery.id),
             )
 
     # -- what people ask

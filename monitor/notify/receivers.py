@@ -5,7 +5,7 @@ name = "pager"
 url = "https://pager.example/hooks/sepsis"
 secret_file = "pager.secret"
 kinds = ["sepsis_risk"]
-transitions = ["raised", "escalated"]
+transitions = ["raised", "updated", "escalated"]
 escalate_to = "charge-nurse"
 escalate_minutes = 10
 """

@@ -137,6 +137,50 @@ def test_an_escalation_that_takes_an_acknowledgement_away_is_waited_for_anew(out
     assert outbox.escalate([only_raised, NURSE], 600.0) == [("pager", "nurse")]
 
 
+@pytest.mark.parametrize("only", [set(), {"raised", "escalated"}])
+def test_a_snooze_that_runs_out_is_waited_for_anew_whatever_the_pager_is_told(outbox: Outbox, only: set[str]) -> None:
+    both = (msgspec.structs.replace(PAGER, transitions=frozenset(only)), NURSE)
+    raised = [event("a", 1, "raised"), event("a", 2, "snoozed", "snoozed")]
+    outbox.take([read(at, each) for at, each in enumerate(raised)], both, 0.0)
+    assert outbox.escalate(both, 3600.0) == []
+    outbox.take([read(2, event("a", 3, "updated"))], both, 3600.0)
+    assert outbox.escalate(both, 4199.0) == []
+    assert outbox.escalate(both, 4200.0) == [("pager", "nurse")]
+    assert ids(outbox, "nurse") == ["a-3"]
+
+
+def test_what_the_next_was_told_is_not_told_again_by_each_change_but_by_an_escalation(outbox: Outbox) -> None:
+    outbox.take([read(0, event("a", 1, "raised"))], BOTH, 0.0)
+    assert outbox.escalate(BOTH, 600.0) == [("pager", "nurse")]
+    outbox.take([read(1, event("a", 2, "updated"))], BOTH, 700.0)
+    assert outbox.escalate(BOTH, 7200.0) == []
+    outbox.take([read(2, event("a", 3, "escalated"))], BOTH, 7200.0)
+    assert outbox.escalate(BOTH, 7800.0) == [("pager", "nurse")]
+
+
+def test_a_marked_alert_that_changes_is_told_to_nobody_further_until_it_escalates(outbox: Outbox) -> None:
+    told = [event("a", 1, "raised"), event("a", 2, "marked"), event("a", 3, "updated")]
+    outbox.take([read(at, each) for at, each in enumerate(told)], BOTH, 0.0)
+    assert outbox.escalate(BOTH, 1e6) == []
+    outbox.take([read(3, event("a", 4, "escalated"))], BOTH, 1e6)
+    assert outbox.escalate(BOTH, 1e6 + 600.0) == [("pager", "nurse")]
+
+
+def test_a_latched_alert_that_becomes_active_again_is_waited_for(outbox: Outbox) -> None:
+    told = [event("a", 1, "updated", "latched"), event("a", 2, "updated")]
+    outbox.take([read(0, told[0])], BOTH, 0.0)
+    assert outbox.escalate(BOTH, 1e6) == []
+    outbox.take([read(1, told[1])], BOTH, 1e6)
+    assert outbox.escalate(BOTH, 1e6 + 600.0) == [("pager", "nurse")]
+
+
+def test_a_watch_that_has_done_its_part_keeps_nothing_of_the_patient(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.take([read(0, event("a", 1, "raised"))], BOTH, 0.0)
+    outbox.escalate(BOTH, 600.0)
+    outbox.take([read(1, event("a", 2, "updated"))], BOTH, 700.0)
+    assert sqlite3.connect(tmp_path / "outbox.sqlite").execute("select body from watches").fetchall() == [(b"",)]
+
+
 def test_an_alert_goes_up_a_chain_until_somebody_sees_it(outbox: Outbox) -> None:
     nurse = msgspec.structs.replace(NURSE, escalate_to="doctor", escalate_minutes=5.0)
     chain = (PAGER, nurse, msgspec.structs.replace(NURSE, name="doctor"))
