@@ -19,6 +19,9 @@ _SERVICES = sorted(_FOLDER.glob("*.service"))
 _PROGRAM = "/opt/sepsis-monitor/bin/sepsis-monitor"
 _EXPOSURE = 15  # tenths: systemd calls up to 2.0 well protected
 
+_TARGETS = ("multi-user.target", "sepsis-monitor.target")
+
+needs_systemctl = pytest.mark.skipif(shutil.which("systemctl") is None, reason="there is no systemctl")
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 
 
@@ -44,6 +47,18 @@ def _analyze(*arguments: str) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr
 
 
+def _systemctl(root: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        ["systemctl", f"--root={root}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @needs_systemd
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     units = [str(unit) for unit in _installed(tmp_path)]
@@ -55,6 +70,22 @@ def test_little_is_exposed(tmp_path: Path) -> None:
     for unit in _installed(tmp_path):
         if unit.suffix == ".service":
             _analyze("security", "--offline=yes", f"--threshold={_EXPOSURE}", str(unit))
+
+
+@needs_systemctl
+@pytest.mark.parametrize("path", _SERVICES, ids=lambda path: path.name)
+def test_what_is_enabled_starts_with_the_machine_and_with_the_target(tmp_path: Path, path: Path) -> None:
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for one in [*_SERVICES, _FOLDER / "sepsis-monitor.target"]:
+        shutil.copy(one, units)
+    instance = path.name.replace("@.", "@1.")
+    _systemctl(tmp_path, "enable", instance)
+    wants = {target: units / f"{target}.wants" for target in _TARGETS}
+    assert all((folder / instance).is_symlink() for folder in wants.values())
+    _systemctl(tmp_path, "enable", "sepsis-monitor@2.service")
+    _systemctl(tmp_path, "disable", "sepsis-monitor@2.service")  # takes nothing of the others with it
+    assert all({entry.name for entry in folder.iterdir()} == {instance} for folder in wants.values())
 
 
 @pytest.mark.parametrize("path", _SERVICES, ids=lambda path: path.name)
