@@ -64,15 +64,22 @@ def _since(moment: datetime | str | None, now: datetime) -> str:
     if moment is None:
         return "unknown"
     at = when(moment) if isinstance(moment, str) else moment
-    minutes = max(0, round((now - at).total_seconds() / 60))
-    long = f"{minutes // _MINUTES} h {minutes % _MINUTES:02d} min" if minutes >= _MINUTES else f"{minutes} min"
-    return f"{at:%d %b %H:%M} ({long})"
+    return f"{at:%d %b %H:%M} ({_long(at, now)})"
 
 
-def _risk(patient: Patient) -> str:
-    if patient.score is None or not patient.score.assessable:
+def _long(moment: datetime, now: datetime) -> str:
+    minutes = max(0, round((now - moment).total_seconds() / 60))
+    return f"{minutes // _MINUTES} h {minutes % _MINUTES:02d} min" if minutes >= _MINUTES else f"{minutes} min"
+
+
+def _risk(patient: Patient, now: datetime) -> str:
+    """Return the risk; what was known last is not the risk now where nothing comes any more."""
+    score = patient.score
+    if score is None or not score.assessable:
         return "unknown"
-    return percent(patient.score.risk)
+    if patient.lost:
+        return f"unknown (was {percent(score.risk)}, {_long(when(score.time), now)} ago)"
+    return percent(score.risk)
 
 
 _Cell = Callable[[Patient, datetime], str]
@@ -109,18 +116,18 @@ _OPEN: _Columns = (
     ("priority", _alert(lambda alert, _: alert.priority)),
     ("state", _alert(lambda alert, _: alert.state)),
     ("raised", _alert(lambda alert, now: _since(alert.raised_at, now))),
-    ("risk now", lambda patient, _: _risk(patient)),
+    ("risk now", _risk),
     ("why", _alert(lambda alert, _: alert.summary or ", ".join(leading_signs(alert)))),
 )
 _NEAR: _Columns = (
-    ("risk now", lambda patient, _: _risk(patient)),
+    ("risk now", _risk),
     ("near since, at the latest", lambda patient, now: _since(patient.near_since, now)),
     ("NEWS2, partial", lambda patient, _: "" if patient.score is None else str(patient.score.news2_partial)),
 )
 _SNOOZED: _Columns = (
     ("until", _alert(lambda alert, _: "" if alert.snoozed_until is None else f"{when(alert.snoozed_until):%H:%M}")),
     ("raised", _alert(lambda alert, now: _since(alert.raised_at, now))),
-    ("risk now", lambda patient, _: _risk(patient)),
+    ("risk now", _risk),
 )
 _SILENT: _Columns = (
     ("nothing since", _alert(lambda alert, now: _since(alert.since, now), "monitoring_lost")),
@@ -139,7 +146,7 @@ _DOUBTFUL: _Columns = (
 )
 _HELD: _Columns = (
     ("until", lambda patient, _: _held_until(patient)),
-    ("risk now", lambda patient, _: _risk(patient)),
+    ("risk now", _risk),
 )
 
 

@@ -46,6 +46,11 @@ class Patient:
         return self.alerts.get(_SEPSIS)
 
     @property
+    def lost(self) -> bool:
+        """Whether nothing comes any more, so that the latest score says nothing of now."""
+        return "monitoring_lost" in self.alerts
+
+    @property
     def started(self) -> datetime | None:
         """When the stay began, to the hour."""
         return None if self.score is None else when(self.score.time) - timedelta(hours=self.score.step)
@@ -154,7 +159,7 @@ class WardNow:
     def silent(self) -> list[Patient]:
         """Return those of whom nothing comes any more, the longest silence first."""
         return self._sorted(
-            (p for p in self.present() if "monitoring_lost" in p.alerts),
+            (p for p in self.present() if p.lost),
             lambda patient: patient.alerts["monitoring_lost"].since or "",
         )
 

@@ -61,6 +61,25 @@ def test_of_nobody_no_list_says_that_all_is_well() -> None:
     assert as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=4)["note"] is None
 
 
+def test_the_risk_of_a_patient_who_is_not_monitored_is_unknown() -> None:
+    made = WardNow(lambda _: 0.01)
+    held = score(patient_id="held", held_until="2026-11-23T08:00:00Z", time="2026-11-22T11:15:00Z")
+    for said in (score(patient_id="near", risk=0.012, time="2026-11-22T03:00:00Z"), score(patient_id="open"), held):
+        made.take_score(said.patient_id, said)
+        made.take_alert(f"{said.patient_id}:monitoring_lost", alert(patient_id=said.patient_id, kind="monitoring_lost"))
+    made.take_score("snoozed", score(patient_id="snoozed", assessable=False))
+    made.take_alert("open", alert(patient_id="open"))
+    made.take_alert("snoozed", alert(patient_id="snoozed", state="snoozed"))
+    found = {section.key: dict(zip(section.columns, section.rows[0], strict=True)) for section in sections(made, NOW)
+             if "risk now" in section.columns}  # fmt: skip
+    assert {key: row["risk now"] for key, row in found.items()} == {
+        "open": "unknown (was 0.1 %, 1 h 00 min ago)",
+        "near": "unknown (was 1.2 %, 9 h 00 min ago)",
+        "snoozed": "unknown",
+        "held": "unknown (was 0.1 %, 45 min ago)",
+    }
+
+
 class _Cells(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
