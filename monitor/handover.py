@@ -39,6 +39,9 @@ def sections(ward: WardNow, now: datetime) -> tuple[Section, ...]:
         _section("open", "Open alerts", "No alert is open.", ward.alerting(), now),
         _section("near", "Near an alert", "Nobody is near an alert.", ward.near(), now),
         _section("snoozed", "Snoozed alerts", "No alert is snoozed.", ward.snoozed(), now),
+        _section(
+            "dismissed", "Dismissed, still over the threshold", "No dismissed one is over it.", ward.dismissed(), now
+        ),
         _section("unmonitored", "Not monitored", "Data come of everybody.", ward.silent(), now),
         _section("cannot_assess", "Cannot be assessed", "Everybody can be assessed.", ward.unassessable(), now),
         _section("held", "Treated already: no alert is raised", "Nobody is held back.", ward.held(), now),
@@ -129,6 +132,12 @@ _SNOOZED: _Columns = (
     ("raised", _alert(lambda alert, now: _since(alert.raised_at, now))),
     ("risk now", _risk),
 )
+_DISMISSED: _Columns = (
+    ("risk now", _risk),
+    ("dismissed", lambda patient, now: _since(patient.dismissed.occurred_at if patient.dismissed else None, now)),
+    ("reason", lambda patient, _: (patient.dismissed.reason if patient.dismissed else None) or ""),
+    ("by", lambda patient, _: (patient.dismissed.by if patient.dismissed else None) or ""),
+)
 _SILENT: _Columns = (
     ("nothing since", _alert(lambda alert, now: _since(alert.since, now), "monitoring_lost")),
     ("missing", _alert(lambda alert, _: ", ".join(alert.missing).replace("_", " "), "monitoring_lost")),
@@ -154,6 +163,7 @@ _COLUMNS = {
     "open": _OPEN,
     "near": _NEAR,
     "snoozed": _SNOOZED,
+    "dismissed": _DISMISSED,
     "unmonitored": _SILENT,
     "cannot_assess": _DOUBTFUL,
     "held": _HELD,

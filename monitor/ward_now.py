@@ -34,6 +34,7 @@ class Patient:
     alerts: dict[str, AlertEvent] = field(default_factory=dict)
     near_since: datetime | None = None  # at the latest
     unassessable_since: datetime | None = None  # at the latest
+    dismissed: AlertEvent | None = None  # the dismissal of the last sepsis alert of all
 
     @property
     def present(self) -> bool:
@@ -44,6 +45,11 @@ class Patient:
     def sepsis(self) -> AlertEvent | None:
         """The open alert on the risk of sepsis."""
         return self.alerts.get(_SEPSIS)
+
+    @property
+    def held(self) -> bool:
+        """Whether no sepsis alert is raised for a time, because the patient is treated already."""
+        return self.score is not None and self.score.held_until is not None
 
     @property
     def lost(self) -> bool:
@@ -59,9 +65,18 @@ class Patient:
 class WardNow:
     """The patients of one unit, or of all, without canaries; not to be used from two threads at once."""
 
-    def __init__(self, near_risk: Callable[[str | None], float], unit: str | None = None) -> None:
-        """`near_risk` says from which risk on a patient of a unit is near an alert; None as `unit` means all units."""
-        self._near_risk, self._unit = near_risk, unit
+    def __init__(
+        self,
+        near_risk: Callable[[str | None], float],
+        over_risk: Callable[[str | None], float],
+        unit: str | None = None,
+    ) -> None:
+        """Show a unit; None: all units.
+
+        `near_risk` says from which risk on a patient of a unit is near an alert, and `over_risk` from which on an alert
+        that is open goes on.
+        """
+        self._near_risk, self._over_risk, self._unit = near_risk, over_risk, unit
         self._patients: dict[str, Patient] = {}
         self._tests: set[str] = set()
         self._units: set[str] = set()
@@ -90,7 +105,9 @@ class WardNow:
         """Note an alert as it stands; None: it is gone."""
         name, _, kind = key.partition(":")
         if event is None:
-            self._of(name).alerts.pop(kind or _SEPSIS, None)
+            patient = self._of(name)
+            patient.alerts.pop(kind or _SEPSIS, None)
+            patient.dismissed = patient.dismissed if kind else None
             return
         if event.test:
             self._tests.add(event.patient_id)
@@ -98,6 +115,8 @@ class WardNow:
             self._note_unit(event.unit)
         patient = self._of(event.patient_id)
         patient.unit, patient.bed = patient.unit or event.unit, patient.bed or event.bed
+        if event.kind == _SEPSIS:
+            patient.dismissed = _dismissal(event, patient.dismissed)
         if event.state == "ended":
             patient.alerts.pop(event.kind, None)
         else:
@@ -150,10 +169,28 @@ class WardNow:
         )
 
     def near(self) -> list[Patient]:
-        """Return those without an alert on their risk who are near one, the highest risk first."""
+        """Return those without an alert on their risk who are near one, the highest risk first.
+
+        Without those of whom a person has said that they need none for now.
+        """
         return self._sorted(
-            (p for p in self.present() if self._note_near(p) and p.sepsis is None),
-            lambda patient: -(patient.score.risk if patient.score else 0.0),
+            (p for p in self.present() if self._note_near(p) and not (p.sepsis or p.held or self._dismissed_over(p))),
+            _by_risk,
+        )
+
+    def dismissed(self) -> list[Patient]:
+        """Return those whose alert somebody dismissed, and whose risk has not fallen since; the highest first."""
+        return self._sorted((p for p in self.present() if self._dismissed_over(p) and not p.held), _by_risk)
+
+    def _dismissed_over(self, patient: Patient) -> bool:
+        score, last = patient.score, patient.dismissed
+        return (
+            score is not None
+            and last is not None
+            and last.stay_id == score.stay_id
+            and score.assessable
+            and not score.ended
+            and score.risk >= self._over_risk(patient.unit)
         )
 
     def silent(self) -> list[Patient]:
@@ -173,13 +210,28 @@ class WardNow:
     def held(self) -> list[Patient]:
         """Return those in whom no alert is raised for a time, because they are treated already."""
         return self._sorted(
-            (p for p in self.present() if p.score is not None and p.score.held_until is not None),
+            (p for p in self.present() if p.held),
             lambda patient: patient.patient_id,
         )
 
     @staticmethod
     def _sorted(patients: Iterable[Patient], by: Callable[[Patient], object]) -> list[Patient]:
         return sorted(patients, key=lambda patient: (by(patient), patient.patient_id))
+
+
+def _dismissal(event: AlertEvent, before: AlertEvent | None) -> AlertEvent | None:
+    """Return what dismissed a patient's last sepsis alert, which this event is of; a mark afterwards changes nothing.
+
+    Nothing but a dismissal ends an alert by a command with a reason.
+    """
+    if event.state == "ended" and event.transition == "resolved" and event.command_id and event.reason:
+        return event
+    later = event.transition in {"marked", "rejected"} and before is not None and before.alert_id == event.alert_id
+    return before if later else None
+
+
+def _by_risk(patient: Patient) -> float:
+    return -(patient.score.risk if patient.score else 0.0)
 
 
 def _pressing(patient: Patient) -> tuple[int, str]:

@@ -37,7 +37,11 @@ def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[War
     """Return the policies in force, an empty ward of the unit, and what fills it from its topics; raises Failure."""
     with failing_on(PolicyError):
         rules = WardRules(*policies_of(settings))
-    ward = WardNow(lambda of_unit: near * rules.of(of_unit).raise_threshold, unit)
+    ward = WardNow(
+        lambda of_unit: near * rules.of(of_unit).raise_threshold,
+        lambda of_unit: rules.of(of_unit).resolve_threshold,
+        unit,
+    )
     return rules, ward, WardReader(ward, rules, Topics(settings.topics.prefix))
 
 

@@ -10,13 +10,13 @@ from monitor.shift import shift_of
 from monitor.ward_now import WardNow
 from tests.monitor.alert_examples import alert
 from tests.monitor.test_shift import BEGIN, event
-from tests.monitor.test_ward_now import NOW, score
+from tests.monitor.test_ward_now import NOW, dismissed, score
 
 EMPTY = shift_of([], [], BEGIN, NOW)
 
 
 def ward() -> WardNow:
-    made = WardNow(lambda _: 0.01)
+    made = WardNow(lambda _: 0.01, lambda _: 0.016)
     made.take_admission(Admission("p1", "admitted", "2026-11-22T08:00:00Z", unit="MICU", bed="<07>"))
     made.take_score("p1", score(risk=0.06))
     made.take_alert("p1", alert(patient_id="p1", raised_at="2026-11-22T09:30:00Z", summary="temperature up & up"))
@@ -26,11 +26,13 @@ def ward() -> WardNow:
         alert(patient_id="p3", kind="monitoring_lost", since="2026-11-22T11:15:00Z", missing=["heart_rate"]),
     )
     made.take_score("p4", score(patient_id="p4", held_until="2026-11-23T08:00:00Z", risk=0.02))
+    made.take_score("p5", score(patient_id="p5", risk=0.02))
+    made.take_alert("p5", dismissed("p5"))
     return made
 
 
 def test_each_list_names_its_patients_and_since_when() -> None:
-    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=4)
+    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=5)
     assert found["open"] == [
         {
             "patient": "p1", "unit/bed": "MICU/<07>", "priority": "high", "state": "active",
@@ -48,26 +50,35 @@ def test_each_list_names_its_patients_and_since_when() -> None:
     ]
     assert found["held"] == [{"patient": "p4", "unit/bed": "unknown", "until": "23 Nov 08:00", "risk now": "2.0 %"}]
     assert found["snoozed"] == []
-    assert [row["patient"] for row in found["near"]] == ["p4"]  # type: ignore[attr-defined]
+    assert found["near"] == []  # p4 is held, and stands there
+    assert found["dismissed"] == [
+        {
+            "patient": "p5", "unit/bed": "A-MICU/07", "risk now": "2.0 %", "dismissed": "22 Nov 10:30 (1 h 30 min)",
+            "reason": "postoperative", "by": "nurse-7",
+        }
+    ]  # fmt: skip
 
 
 def test_of_nobody_no_list_says_that_all_is_well() -> None:
-    nobody = WardNow(lambda _: 0.01)
+    nobody = WardNow(lambda _: 0.01, lambda _: 0.016)
     nobody.take_score("p1", score(ended=True))
     found = sections(nobody, NOW)
     assert {section.empty for section in found} == {NOBODY}
     assert as_html(found, EMPTY, title="", note="").count(NOBODY) == len(found)
     assert as_json(found, EMPTY, unit=None, now=NOW, patients=0)["note"] == NOBODY
-    assert as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=4)["note"] is None
+    assert as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=5)["note"] is None
 
 
 def test_the_risk_of_a_patient_who_is_not_monitored_is_unknown() -> None:
-    made = WardNow(lambda _: 0.01)
+    made = WardNow(lambda _: 0.01, lambda _: 0.016)
     held = score(patient_id="held", held_until="2026-11-23T08:00:00Z", time="2026-11-22T11:15:00Z")
     for said in (score(patient_id="near", risk=0.012, time="2026-11-22T03:00:00Z"), score(patient_id="open"), held):
         made.take_score(said.patient_id, said)
         made.take_alert(f"{said.patient_id}:monitoring_lost", alert(patient_id=said.patient_id, kind="monitoring_lost"))
     made.take_score("snoozed", score(patient_id="snoozed", assessable=False))
+    made.take_score("gone", score(patient_id="gone", risk=0.02))
+    made.take_alert("gone", dismissed("gone"))
+    made.take_alert("gone:monitoring_lost", alert(patient_id="gone", kind="monitoring_lost"))
     made.take_alert("open", alert(patient_id="open"))
     made.take_alert("snoozed", alert(patient_id="snoozed", state="snoozed"))
     found = {section.key: dict(zip(section.columns, section.rows[0], strict=True)) for section in sections(made, NOW)
@@ -76,6 +87,7 @@ def test_the_risk_of_a_patient_who_is_not_monitored_is_unknown() -> None:
         "open": "unknown (was 0.1 %, 1 h 00 min ago)",
         "near": "unknown (was 1.2 %, 9 h 00 min ago)",
         "snoozed": "unknown",
+        "dismissed": "unknown (was 2.0 %, 1 h 00 min ago)",
         "held": "unknown (was 0.1 %, 45 min ago)",
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agents.messages import Admission, Doubt, Identity, RiskScore, SourcePosition
+from agents.messages import Admission, AlertEvent, Doubt, Identity, RiskScore, SourcePosition
 from monitor.ward_now import WardNow
 from tests.monitor.alert_examples import alert
 
@@ -23,8 +23,17 @@ def score(**changes: Any) -> RiskScore:
     return msgspec.structs.replace(_SCORE, **changes)
 
 
+def dismissed(patient_id: str, **changes: Any) -> AlertEvent:
+    return alert(
+        **{
+            "patient_id": patient_id, "stay_id": "p1-1", "transition": "resolved", "state": "ended", "command_id": "c",
+            "occurred_at": "2026-11-22T10:30:00Z", "reason": "postoperative", "by": "nurse-7", **changes,
+        }
+    )  # fmt: skip
+
+
 def ward(*scores: RiskScore, unit: str | None = None) -> WardNow:
-    made = WardNow(lambda _: 0.01, unit)
+    made = WardNow(lambda _: 0.01, lambda _: 0.016, unit)
     for each in scores:
         made.take_score(each.patient_id, each)
     return made
@@ -59,7 +68,7 @@ def test_near_is_told_since_when_and_ends_with_the_risk_or_an_alert() -> None:
 
 def test_near_goes_by_the_unit_and_by_its_threshold_as_it_stands() -> None:
     risks: dict[str | None, float] = {None: 0.02, "MICU": 0.01}
-    made = WardNow(risks.__getitem__)
+    made = WardNow(risks.__getitem__, lambda _: 0.016)
     made.take_score("p1", score(risk=0.012))
     assert made.near() == []
     made.take_admission(Admission("p1", "transferred", "2026-11-22T11:10:00Z", unit="MICU"))
@@ -72,6 +81,33 @@ def test_near_goes_by_the_unit_and_by_its_threshold_as_it_stands() -> None:
     assert patient.near_since is None
 
 
+def test_a_dismissed_patient_stands_apart_while_the_risk_is_over_the_resolve_threshold() -> None:
+    made = ward(score(risk=0.02))
+    made.take_alert("p1", dismissed("p1"))
+    assert (names(made.dismissed()), made.near()) == (["p1"], [])
+    made.take_alert("p1", dismissed("p1", transition="marked", reason=None, verdict="false", sequence=3))
+    assert names(made.dismissed()) == ["p1"]
+    made.take_score("p1", score(risk=0.012))
+    assert (made.dismissed(), names(made.near())) == ([], ["p1"])
+    made.take_score("p1", score(risk=0.03))
+    made.take_alert("p1", alert(patient_id="p1", alert_id="next"))
+    assert (made.dismissed(), names(made.alerting())) == ([], ["p1"])
+    made.take_alert("p1", alert(patient_id="p1", alert_id="next", transition="resolved", state="ended"))
+    assert (made.dismissed(), names(made.near())) == ([], ["p1"])
+
+
+def test_a_dismissal_says_nothing_of_another_stay_nor_of_one_who_is_held() -> None:
+    made = ward(score(risk=0.02, stay_id="p1-2"), score(patient_id="p2", risk=0.02, held_until="2026-11-23T08:00:00Z"))
+    made.take_alert("p1", dismissed("p1"))
+    made.take_alert("p2", dismissed("p2", alert_id="p2", stay_id="p1-1"))
+    assert made.dismissed() == []
+    assert (names(made.near()), names(made.held())) == (["p1"], ["p2"])
+    made.take_score("p2", score(patient_id="p2", risk=0.02))
+    assert names(made.dismissed()) == ["p2"]
+    made.take_alert("p2", None)
+    assert names(made.near()) == ["p1", "p2"]
+
+
 def test_a_risk_that_means_nothing_is_never_near_and_stands_on_its_own_list() -> None:
     made = ward(score(risk=0.5, assessable=False, doubt=Doubt("too_old", "temperature")))
     assert made.near() == []
@@ -79,7 +115,7 @@ def test_a_risk_that_means_nothing_is_never_near_and_stands_on_its_own_list() ->
 
 
 def test_the_most_pressing_alert_comes_first_and_snoozed_ones_stand_apart() -> None:
-    made = WardNow(lambda _: 0.01)
+    made = WardNow(lambda _: 0.01, lambda _: 0.016)
     for name, priority, state, raised in [
         ("a", "medium", "active", "08"),
         ("b", "high", "active", "09"),
@@ -105,7 +141,7 @@ def test_kinds_of_alerts_stand_beside_each_other_and_go_by_their_keys() -> None:
 
 
 def test_a_unit_sees_its_own_patients_where_they_were_last_said_to_be() -> None:
-    made = WardNow(lambda _: 0.01, "MICU")
+    made = WardNow(lambda _: 0.01, lambda _: 0.016, "MICU")
     for name, unit in [("p1", "MICU"), ("p2", "SICU"), ("p3", None)]:
         made.take_admission(Admission(name, "admitted", "2026-11-22T08:00:00Z", unit=unit, bed="1"))
         made.take_score(name, score(patient_id=name))

@@ -23,7 +23,7 @@ def lines(ward: WardNow, height: int) -> list[str]:
 
 @pytest.mark.parametrize("patients", [0, 1, 5, 200])
 def test_a_board_fits_and_counts_everybody(patients: int) -> None:
-    ward = WardNow(lambda _: 0.01)
+    ward = WardNow(lambda _: 0.01, lambda _: 0.016)
     for number in range(patients):
         name = f"p{number:03}"
         ward.take_score(name, score(patient_id=name, risk=0.02))
@@ -38,6 +38,6 @@ def test_a_board_fits_and_counts_everybody(patients: int) -> None:
 
 
 def test_a_name_is_never_taken_for_markup() -> None:
-    ward = WardNow(lambda _: 0.01)
+    ward = WardNow(lambda _: 0.01, lambda _: 0.016)
     ward.take_score("[red]x[/red]", score(patient_id="[red]x[/red]", risk=0.02))
     assert any("[red]x[/red]" in line for line in lines(ward, 40))
