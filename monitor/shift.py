@@ -11,12 +11,11 @@ from datetime import datetime
 from statistics import median
 
 from agents.messages import AlertEvent
-from monitor.ward_now import Patient, when
+from monitor.ward_now import when
 
-__all__ = ["RIGHT", "Shift", "overlap_seconds", "shift_of", "verdict_of"]
+__all__ = ["RIGHT", "Shift", "shift_of", "verdict_of"]
 
 RIGHT = frozenset({"true", "already_treated"})  # marks that say that an alert was right
-_DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,13 @@ class Shift:
 
 
 def shift_of(
-    events: Iterable[AlertEvent], patients: Iterable[Patient], begin: datetime, end: datetime, unit: str | None = None
+    events: Iterable[AlertEvent], patient_days: float, begin: datetime, end: datetime, unit: str | None = None
 ) -> Shift:
-    """Count what happened in [begin, end); an event that came twice counts once, a mark by its last word."""
+    """Count what happened in [begin, end); an event that came twice counts once, a mark by its last word.
+
+    An event counts for the unit where its patient was then, and so have `patient_days` to be counted:
+    `monitor.budget.burden.Burden.patient_days`.
+    """
     once = {event.event_id: event for event in events if not event.test and (unit is None or event.unit == unit)}
     every = sorted(once.values(), key=lambda event: (event.alert_id, event.sequence))
     here = [event for event in every if begin <= when(event.occurred_at) < end]
@@ -55,14 +58,13 @@ def shift_of(
     verdicts = {event.alert_id: verdict for event in sepsis if (verdict := verdict_of(event)) is not None}
     right = sum(verdict in RIGHT for verdict in verdicts.values())
     raised = _count(sepsis, "raised")
-    days = sum(_present_seconds(patient, begin, end) for patient in patients) / _DAY_SECONDS
     waits = _waits(every, here)
     return Shift(
         begin=begin.isoformat(),
         end=end.isoformat(),
-        patient_days=days,
+        patient_days=patient_days,
         raised=raised,
-        raised_per_patient_day=raised / days if days else None,
+        raised_per_patient_day=raised / patient_days if patient_days else None,
         escalated=_count(sepsis, "escalated"),
         acknowledged=len(waits),
         median_minutes_to_acknowledge=median(waits) if waits else None,
@@ -81,11 +83,6 @@ def verdict_of(event: AlertEvent) -> str | None:
     return None if event.transition == "rejected" else event.verdict
 
 
-def overlap_seconds(some: tuple[datetime, datetime], others: tuple[datetime, datetime]) -> float:
-    """Return for how long two stretches of time, each [begin, end), are both there."""
-    return max(0.0, (min(some[1], others[1]) - max(some[0], others[0])).total_seconds())
-
-
 def _count(events: list[AlertEvent], transition: str) -> int:
     return sum(event.transition == transition for event in events)
 
@@ -102,11 +99,3 @@ def _waits(every: list[AlertEvent], here: list[AlertEvent]) -> list[float]:
         for event in first.values()
         if event.event_id in ids
     ]
-
-
-def _present_seconds(patient: Patient, begin: datetime, end: datetime) -> float:
-    started = patient.started
-    if started is None or patient.score is None:
-        return 0.0
-    left = when(patient.score.time) if patient.score.ended else end
-    return overlap_seconds((started, left), (begin, end))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from agents.messages import Admission, AlertEvent, RiskScore
 
@@ -55,11 +55,6 @@ class Patient:
     def lost(self) -> bool:
         """Whether nothing comes any more, so that the latest score says nothing of now."""
         return "monitoring_lost" in self.alerts
-
-    @property
-    def started(self) -> datetime | None:
-        """When the stay began, to the hour."""
-        return None if self.score is None else when(self.score.time) - timedelta(hours=self.score.step)
 
 
 class WardNow:

@@ -9,6 +9,7 @@ import click
 
 from agents.policy import PolicyError
 from agents.topics import Topics
+from monitor.budget.burden import Burden
 from monitor.errors import Failure, failing_on
 from monitor.settings import Settings
 from monitor.unit_policies import policies_of
@@ -33,8 +34,13 @@ def ward_options(command: _Command) -> _Command:
     return click.option("--unit", metavar="UNIT", help="Only this unit; else all.")(near(command))
 
 
-def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[WardRules, WardNow, WardReader]:
-    """Return the policies in force, an empty ward of the unit, and what fills it from its topics; raises Failure."""
+def ward_to_read(
+    settings: Settings, unit: str | None, near: float, burden: Burden | None = None
+) -> tuple[WardRules, WardNow, WardReader]:
+    """Return the policies in force, an empty ward of the unit, and what fills it from its topics; raises Failure.
+
+    A `burden` is filled, too.
+    """
     with failing_on(PolicyError):
         rules = WardRules(*policies_of(settings))
     ward = WardNow(
@@ -42,7 +48,7 @@ def ward_to_read(settings: Settings, unit: str | None, near: float) -> tuple[War
         lambda of_unit: rules.of(of_unit).resolve_threshold,
         unit,
     )
-    return rules, ward, WardReader(ward, rules, Topics(settings.topics.prefix))
+    return rules, ward, WardReader(ward, rules, Topics(settings.topics.prefix), burden)
 
 
 def check_unit(unit: str | None, ward: WardNow, rules: WardRules) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from agents.messages import Admission, AlertEvent, RiskScore, UnitThreshold
 from agents.topics import Topics
+from monitor.budget.burden import Burden
 from monitor.ward_now import WardNow
 from monitor.ward_rules import WardRules
 
@@ -15,14 +16,17 @@ __all__ = ["WardReader"]
 
 
 class WardReader:
-    """Hands records of a ward's compacted topics to the ward; what cannot be read is counted and left out."""
+    """Hands records of a ward's compacted topics to the ward; what cannot be read is counted and left out.
 
-    def __init__(self, ward: WardNow, rules: WardRules, topics: Topics) -> None:
+    A `burden` takes from the same records for how long patients were where.
+    """
+
+    def __init__(self, ward: WardNow, rules: WardRules, topics: Topics, burden: Burden | None = None) -> None:
         self.topics = [topics.admissions, topics.scores, topics.alert_state]
         if rules.may_move:
             self.topics.append(topics.budgets)
         self.unreadable = 0
-        self._ward, self._rules, self._names = ward, rules, topics
+        self._ward, self._rules, self._names, self._burden = ward, rules, topics, burden
         self._threshold = msgspec.json.Decoder(UnitThreshold).decode
         self._admission = msgspec.json.Decoder(Admission).decode
         self._score = msgspec.json.Decoder(RiskScore).decode
@@ -34,9 +38,9 @@ class WardReader:
         try:
             if record.topic == self._names.admissions:
                 if value is not None:
-                    self._ward.take_admission(self._admission(value))
+                    self._take_admission(self._admission(value))
             elif record.topic == self._names.scores:
-                self._ward.take_score(key, None if value is None else self._score(value))
+                self._take_score(key, None if value is None else self._score(value))
             elif record.topic == self._names.budgets:
                 if value is not None:
                     self._rules.take(self._threshold(value))
@@ -44,3 +48,13 @@ class WardReader:
                 self._ward.take_alert(key, None if value is None else self._alert(value))
         except (msgspec.DecodeError, ValueError):
             self.unreadable += 1
+
+    def _take_admission(self, said: Admission) -> None:
+        self._ward.take_admission(said)
+        if self._burden is not None:
+            self._burden.take_admission(said)
+
+    def _take_score(self, key: str, score: RiskScore | None) -> None:
+        self._ward.take_score(key, score)
+        if score is not None and self._burden is not None:
+            self._burden.take_score(score)  # a patient who is forgotten was there all the same

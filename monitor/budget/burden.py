@@ -137,6 +137,12 @@ class Burden:
         """The newest event time of all; 0 without any."""
         return max((stay[1] for stays in self._stays.values() for stay in stays), default=0)
 
+    def patient_days(self, begin_ms: int, end_ms: int, unit: str | None = None) -> float:
+        """Return for how many days patients were in a unit within [begin, end), None: in any or in no unit."""
+        every = self.by_unit()
+        units = every.values() if unit is None else [every.get(unit, UnitBurden())]
+        return sum(each.measured(begin_ms, end_ms).patient_days for each in units)
+
     def by_unit(self) -> dict[str, UnitBurden]:
         """Return what each unit bears; the empty name has the patients of whom no unit is known."""
         found: dict[str, UnitBurden] = defaultdict(UnitBurden)

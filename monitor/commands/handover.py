@@ -18,6 +18,7 @@ from agents.messages import AlertEvent
 from agents.topics import Topics
 from monitor import clients
 from monitor.brokers import open_broker
+from monitor.budget.burden import Burden
 from monitor.errors import Failure
 from monitor.follow import Follower, assign, partitions_of
 from monitor.handover import Section, as_html, as_json, sections, shift_lines
@@ -68,7 +69,8 @@ def command(
     Example: sepsis-monitor handover --unit MICU --html handover.html
     """
     settings = invocation.settings()
-    rules, ward, reader = ward_to_read(settings, unit, near)
+    burden = Burden()
+    rules, ward, reader = ward_to_read(settings, unit, near, burden)
     now = at or datetime.now(UTC)
     begin = now - timedelta(hours=hours)
     with open_broker(settings) as bootstrap:
@@ -82,7 +84,8 @@ def command(
         finally:
             consumer.close(autocommit=False)
     check_unit(unit, ward, rules)
-    found, shift = sections(ward, now), shift_of(events, ward.known(), begin, now, unit)
+    days = burden.patient_days(_milliseconds(begin), _milliseconds(now), unit)
+    found, shift = sections(ward, now), shift_of(events, days, begin, now, unit)
     if page is not None:
         _write(page, as_html(found, shift, title=_title(unit, now), note=_note(rules, ward, unit, near)))
     if as_values:
@@ -108,7 +111,7 @@ def _events_since(consumer: Any, topic: str, begin: datetime) -> list[AlertEvent
     """Return the alert events that were published since a time; none that happened since was published before."""
     places: list[TopicPartition] = partitions_of(consumer, topic)
     consumer.assign(places)
-    starts = consumer.offsets_for_times(dict.fromkeys(places, round(begin.timestamp() * 1000)))
+    starts = consumer.offsets_for_times(dict.fromkeys(places, _milliseconds(begin)))
     ends: dict[TopicPartition, int] = consumer.end_offsets(places)
     for place in places:
         consumer.seek(place, ends[place] if starts[place] is None else starts[place].offset)
@@ -122,6 +125,10 @@ def _events_since(consumer: Any, topic: str, begin: datetime) -> list[AlertEvent
             except msgspec.DecodeError:
                 continue  # counted where the alert's state is read
     return found
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 def _title(unit: str | None, now: datetime) -> str:

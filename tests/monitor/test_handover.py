@@ -12,7 +12,7 @@ from tests.monitor.alert_examples import alert
 from tests.monitor.test_shift import BEGIN, event
 from tests.monitor.test_ward_now import NOW, dismissed, score
 
-EMPTY = shift_of([], [], BEGIN, NOW)
+EMPTY = shift_of([], 0.0, BEGIN, NOW)
 
 
 def ward() -> WardNow:
@@ -122,5 +122,5 @@ def test_the_page_is_whole_and_nothing_in_it_is_taken_for_markup() -> None:
 
 def test_a_shift_without_marks_says_that_nobody_knows() -> None:
     assert any("nobody can say" in line for line in shift_lines(EMPTY))
-    marked = shift_of([event("a", 2, "marked", "01:00", verdict="false")], [], BEGIN, NOW)
+    marked = shift_of([event("a", 2, "marked", "01:00", verdict="false")], 0.0, BEGIN, NOW)
     assert any("0 true, 1 false, 0 already treated: 0 % were right" in line for line in shift_lines(marked))

@@ -9,9 +9,8 @@ import pytest
 
 from agents.messages import AlertEvent
 from monitor.shift import shift_of
-from monitor.ward_now import Patient
 from tests.monitor.alert_examples import alert
-from tests.monitor.test_ward_now import NOW, score
+from tests.monitor.test_ward_now import NOW
 
 BEGIN = NOW - timedelta(hours=12)
 
@@ -26,14 +25,12 @@ def event(name: str, sequence: int, transition: str, time: str, **fields: Any) -
 
 def test_each_event_counts_once_and_only_within_the_shift() -> None:
     inside = event("a", 1, "raised", "01:00")
-    shift = shift_of([inside, inside, event("b", 1, "raised", "12:00")], [], BEGIN, NOW)
+    shift = shift_of([inside, inside, event("b", 1, "raised", "12:00")], 0.0, BEGIN, NOW)
     assert (shift.raised, shift.raised_per_patient_day, shift.ppv) == (1, None, None)
 
 
 def test_the_burden_is_told_for_the_days_that_patients_were_there() -> None:
-    whole = Patient("p1", score=score(step=40))  # since long before, and still there: half a day
-    left = Patient("p2", score=score(time="2026-11-22T06:00:00Z", step=3, ended=True))  # from 3 to 6 o'clock
-    shift = shift_of([event("a", 1, "raised", "01:00")], [whole, left, Patient("p3")], BEGIN, NOW)
+    shift = shift_of([event("a", 1, "raised", "01:00")], 15 / 24, BEGIN, NOW)
     assert shift.patient_days == pytest.approx(15 / 24)
     assert shift.raised_per_patient_day == pytest.approx(24 / 15)
 
@@ -45,7 +42,7 @@ def test_only_the_first_acknowledgement_says_how_long_people_waited() -> None:
         event("a", 3, "escalated", "02:00", raised_at="01:00"),
         event("a", 4, "acknowledged", "03:00", raised_at="01:00"),
     ]
-    shift = shift_of(events, [], BEGIN, NOW)
+    shift = shift_of(events, 0.0, BEGIN, NOW)
     assert (shift.acknowledged, shift.median_minutes_to_acknowledge, shift.escalated) == (1, 20.0, 1)
 
 
@@ -57,7 +54,7 @@ def test_the_last_word_on_an_alert_counts() -> None:
         event("c", 2, "resolved", "01:00", verdict="already_treated"),
         event("d", 2, "rejected", "01:00", verdict="true"),  # came too late to be a mark
     ]
-    shift = shift_of(events, [], BEGIN, NOW)
+    shift = shift_of(events, 0.0, BEGIN, NOW)
     assert (shift.marked_true, shift.marked_false, shift.marked_already_treated) == (1, 1, 1)
     assert shift.ppv == pytest.approx(2 / 3)
 
@@ -69,5 +66,5 @@ def test_technical_alerts_other_units_and_canaries_are_kept_apart() -> None:
         event("c", 1, "raised", "01:00", unit="SICU"),
         event("d", 1, "raised", "01:00", unit="MICU", test=True),
     ]
-    shift = shift_of(events, [], BEGIN, NOW, "MICU")
+    shift = shift_of(events, 0.0, BEGIN, NOW, "MICU")
     assert (shift.raised, shift.monitoring_lost, shift.cannot_assess) == (0, 1, 1)

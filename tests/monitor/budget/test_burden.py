@@ -47,6 +47,13 @@ def test_time_belongs_to_the_unit_in_which_it_was_spent() -> None:
     )
 
 
+def test_patient_days_of_a_unit_and_of_all_go_by_where_patients_were() -> None:
+    burden = fed(admitted("p", 0, "A"), admitted("p", 10, "B", "transferred"), seen("p", 24), seen("n", 5))
+    days = [burden.patient_days(ms(6), ms(18), unit) * 24 for unit in ("A", "B", "C", None)]
+    assert days == pytest.approx([4.0, 8.0, 0.0, 12.0])
+    assert burden.patient_days(ms(0), ms(24)) * 24 == pytest.approx(29.0)
+
+
 def test_a_stay_that_nobody_announced_after_a_discharge_is_in_no_unit() -> None:
     units = fed(
         admitted("p", 0, "A"), seen("p", 10), admitted("p", 10, None, "discharged"), seen("p", 50, 40, stay_id="p-2")

@@ -77,6 +77,7 @@ def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Pa
     for command in ("handover", "board"):
         refused = run(embedded_kafka, prefix, command, "--unit", "MUCI", code=1)
         assert "nothing is known of a unit 'MUCI'; those that are known: MICU, SICU" in refused.output
+    _days_go_by_where_patients_were(embedded_kafka, prefix, now)
     _near_goes_by_units(embedded_kafka, prefix, tmp_path)
     text = handover(embedded_kafka, prefix, "--unit", "MICU").stdout
     assert "Open alerts (1)" in text
@@ -84,6 +85,23 @@ def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Pa
     shown = run(embedded_kafka, prefix, "board").stdout
     assert "2 patients" in shown
     assert "Near an alert (1)" in shown
+
+
+def _days_go_by_where_patients_were(bootstrap: str, prefix: str, now: datetime) -> None:
+    """Bring p2 to the MICU for the last half hour."""
+    producer = clients.producer(load_settings(None, {"kafka.bootstrap_servers": bootstrap}).kafka, bootstrap)
+    at = (now - timedelta(minutes=30)).isoformat()
+    moved = Admission("p2", "transferred", at, unit="MICU", bed="5")
+    producer.send(Topics(prefix).admissions, key=b"p2", value=msgspec.json.encode(moved))
+    producer.flush()
+    units = {
+        unit: json.loads(handover(bootstrap, prefix, "--json", "--unit", unit).stdout)["last_shift"]
+        for unit in ("MICU", "SICU")
+    }
+    assert {unit: round(each["patient_days"] * 24, 1) for unit, each in units.items()} == {"MICU": 5.5, "SICU": 4.5}
+    back = Admission("p2", "transferred", now.isoformat(), unit="SICU", bed="1")
+    producer.send(Topics(prefix).admissions, key=b"p2", value=msgspec.json.encode(back))
+    producer.close()
 
 
 def _near_goes_by_units(bootstrap: str, prefix: str, folder: Path) -> None:
