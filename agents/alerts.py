@@ -178,7 +178,7 @@ class Alerts(Moves):
             self.start(seen, SEPSIS, at_ms, _raise_cause(policy, seen.risk))
         elif ended:
             cause = f"risk {seen.risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
-            if policy.latching and phase == Phase.ACTIVE:
+            if policy.latching and policy.latch_hours and phase == Phase.ACTIVE:
                 self.put(row, SEPSIS, Phase.LATCHED, on=0)
                 self.move(seen, "updated", cause + "; kept until somebody acknowledges it")
             else:

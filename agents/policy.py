@@ -81,7 +81,7 @@ class Policy(msgspec.Struct, frozen=True):
     `sepsis_risk` is raised when the risk has been at `raise_threshold` or over it for `raise_minutes` of event time,
     and resolved when it has been below `resolve_threshold` for `resolve_minutes` (hysteresis); neither while too little
     is known of the patient; none is raised within `refractory_minutes` of the last. With `latching`, one that nobody
-    has acknowledged stays until somebody does, or for `latch_hours`. `digest` is sha256 of the file.
+    has acknowledged stays until somebody does, or for `latch_hours` (0 keeps none). `digest` is sha256 of the file.
     """
 
     name: str

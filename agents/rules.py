@@ -27,6 +27,7 @@ _TERMS = np.dtype(
         ("raise_ms", "i8"),
         ("resolve_ms", "i8"),
         ("refractory_ms", "i8"),
+        ("latch_ms", "i8"),  # 0 where nothing is kept
         ("update_ms", "i8"),
         ("acknowledge_ms", "i8"),
         ("mark_ms", "i8"),
@@ -60,6 +61,7 @@ def _terms(policy: Policy) -> tuple[Any, ...]:
         milliseconds(minutes=policy.raise_minutes),
         milliseconds(minutes=policy.resolve_minutes),
         milliseconds(minutes=policy.refractory_minutes),
+        milliseconds(hours=policy.latch_hours) if policy.latching else 0,
         milliseconds(minutes=policy.update_minutes),
         milliseconds(minutes=policy.acknowledge_minutes),
         milliseconds(hours=policy.mark_hours),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.episodes import risk_turn
 from agents.policy import Policy, chosen_for, load_policy
 from agents.rules import terms_of
 from models.alarm_figures import AlertCourse
 from models.cohort import Cohort
 from models.scoring import Scored
 from models.stay_model import StayModel
+from monitor.unattended import Hour, UnattendedAlerts
 
 __all__ = ["alert_course", "policy_for", "threshold_for"]
 
@@ -22,34 +22,22 @@ _HOUR_MS = 3_600_000
 
 
 def alert_course(cohort: Cohort, scored: Scored, policy: Policy) -> AlertCourse:
-    """Return on which rows alerts are raised and open.
+    """Return on which rows alerts are raised and open, where nobody answers them.
 
     As in the stream, something is decided only when an observation comes: a row without one leaves the alert as it is.
     """
     raised = np.zeros(cohort.n_rows, dtype=np.bool_)
     is_open = np.zeros(cohort.n_rows, dtype=np.bool_)
-    decides = scored.observed & scored.assessable
     longest_first = np.argsort(-cohort.lengths, kind="stable")
     starts, falling = cohort.offsets[:-1][longest_first], -cohort.lengths[longest_first]
-    terms, on = terms_of(policy), np.zeros(cohort.n_stays, dtype=np.bool_)
-    since_ms, ended_ms, held_ms = (np.zeros(cohort.n_stays, dtype=np.int64) for _ in range(3))
+    terms, alerts = terms_of(policy), UnattendedAlerts(cohort.n_stays)
     for hour in range(int(cohort.lengths.max(initial=0))):
         here = int(np.searchsorted(falling, -hour, side="left"))  # stays with more rows than `hour`
         rows = starts[:here] + hour
         clock_ms = (cohort.steps[rows].astype(np.int64) + 1) * _HOUR_MS
-        turned = risk_turn(
-            terms,
-            on=on[:here],
-            since_ms=since_ms[:here],
-            risk=scored.risk[rows],
-            assessable=decides[rows],
-            ended_ms=ended_ms[:here],
-            held_ms=held_ms[:here],
-            clock_ms=clock_ms,
-        )
-        on[:here], since_ms[:here] = turned.on(on[:here]), turned.since_ms
-        ended_ms[:here] = np.where(turned.ended, clock_ms, ended_ms[:here])
-        raised[rows], is_open[rows] = turned.began, on[:here]
+        now = Hour(scored.risk[rows], scored.assessable[rows], scored.observed[rows], clock_ms)
+        raised[rows] = alerts.turn(terms, now)[0]
+        is_open[rows] = alerts.open[:here]
     return AlertCourse(raised, is_open)
 
 

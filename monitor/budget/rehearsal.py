@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.episodes import risk_turn
 from agents.policy import Policy, at_threshold
 from agents.rules import terms_of
 from models.cohort import Cohort
@@ -22,6 +21,7 @@ from monitor.budget.burden import UnitBurden
 from monitor.budget.controller import look
 from monitor.budget.law import Measured
 from monitor.budget.thresholds import Thresholds
+from monitor.unattended import Hour, UnattendedAlerts
 
 __all__ = ["Day", "rehearse"]
 
@@ -45,13 +45,12 @@ class _Beds:
     def __init__(self, cohort: Cohort, scored: Scored, beds: int, seed: int) -> None:
         hours = cohort.steps - np.repeat(onset_steps(cohort), cohort.lengths)
         self._in_window = (hours >= -HOURS_BEFORE) & (hours <= HOURS_AFTER)
-        self._decides, self._risk = scored.observed & scored.assessable, scored.risk
+        self._scored = scored
         self._cohort = cohort
         self._waiting = np.random.default_rng(seed).permutation(cohort.n_stays).tolist()[::-1]
         self.row, self._last = np.full(beds, -1), np.full(beds, -1)
         self.since_hour = np.zeros(beds, dtype=np.int64)
-        self._on, self._right = np.zeros(beds, dtype=np.bool_), np.zeros(beds, dtype=np.bool_)
-        self._turning_ms, self._ended_ms = np.zeros(beds, dtype=np.int64), np.zeros(beds, dtype=np.int64)
+        self._alerts, self._right = UnattendedAlerts(beds), np.zeros(beds, dtype=np.bool_)
 
     @property
     def taken(self) -> NDArray[np.bool_]:
@@ -66,28 +65,24 @@ class _Beds:
             stay = self._waiting.pop()
             self.row[bed], self._last[bed] = self._cohort.offsets[stay], self._cohort.offsets[stay + 1] - 1
             self.since_hour[bed] = hour
-            self._on[bed] = self._right[bed] = False
-            self._turning_ms[bed] = self._ended_ms[bed] = 0
+            self._alerts.admit(bed)
+            self._right[bed] = False
         return True
 
     def turn(self, policy: Policy, now_ms: int) -> tuple[list[bool], NDArray[np.intp]]:
         """Decide on an hour; return of each alert that ended whether it was right, and which beds have become free."""
-        turned = risk_turn(
-            terms_of(policy),
-            on=self._on,
-            since_ms=self._turning_ms,
-            risk=self._risk[self.row],
-            assessable=self._decides[self.row],
-            ended_ms=self._ended_ms,
-            held_ms=np.zeros_like(self._ended_ms),
-            clock_ms=np.full_like(self._ended_ms, now_ms),
+        now = Hour(
+            self._scored.risk[self.row],
+            self._scored.assessable[self.row],
+            self._scored.observed[self.row],
+            np.full(len(self.row), now_ms),
         )
-        self._on, self._turning_ms = turned.on(self._on), turned.since_ms
-        self._right |= self._on & self._in_window[self.row]
+        over = self._alerts.turn(terms_of(policy), now)[1]
+        self._right |= self._alerts.open & self._in_window[self.row]
         leaves = self.row == self._last
-        over = turned.ended | (self._on & leaves)
+        over |= self._alerts.open & leaves
         ended = self._right[over].tolist()
-        self._ended_ms[turned.ended], self._right[over] = now_ms, False
+        self._right[over] = False
         self.row = np.where(leaves, -1, self.row + 1)
         return ended, np.flatnonzero(leaves)
 

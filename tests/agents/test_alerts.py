@@ -205,6 +205,8 @@ def test_a_latched_alert_waits_for_somebody() -> None:
     assert fallen().pass_by(119).see(0.03).pass_by(1).see(0.03).story()[2:] == [("resolved", "ended")]
     seen = septic(latching).order("acknowledge").pass_by(10).see(0.03)
     assert seen.story()[1:] == [("acknowledged", "acknowledged"), ("resolved", "ended")]
+    none = septic(structs.replace(latching, latch_hours=0)).pass_by(10).see(0.03)
+    assert none.story()[1:] == [("resolved", "ended")]
 
 
 # -- not knowing
