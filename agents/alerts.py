@@ -277,13 +277,10 @@ class Alerts(Moves):
         rows, command = self.rows, said.command
         if obedience.repeats(rows, row, said):
             return False
-        kind = obedience.kind_of(rows, row, command)
-        refusal = obedience.refusal(rows, row, kind, said, self.rules.policy(row))
+        kind, refusal = obedience.meant(rows, row, said, self.rules.policy(row))
         obedience.remember(rows, row, said)
         if refusal is not None:
-            self.answer(Moved(place, row, kind or SEPSIS, "rejected", said.time_ms, refusal[1], command, refusal[0]))
-            return False
-        if kind is None:
+            self.answer(Moved(place, row, kind, "rejected", said.time_ms, refusal[1], command, refusal[0]))
             return False
         moved = self._obeyed(row, kind, said, wall_ms)
         self.tell(Moved(place, row, kind, moved[0], said.time_ms, moved[1], command))

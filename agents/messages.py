@@ -269,7 +269,9 @@ class AlertEvent(msgspec.Struct, frozen=True, gc=False):
 
     `alert_id` is uuid5 of stay, kind and episode; `event_id` is uuid5 of alert and sequence. A replay or a crash
     repeats both. Everything but `published_at` is a function of the patient's log. A `rejected` event answers a command
-    that could not be obeyed: it does not move the alert, has its last sequence, and the `alert_id` that was named.
+    that could not be obeyed: it does not move the alert, and says nothing new of it. It has the `alert_id` that was
+    named, and the last sequence and state of an alert that is the stay's last of its kind; of any other the sequence is
+    0 and the state `ended`, whatever becomes of it.
     `risk` and `threshold` are null where there is none: a technical alert never shows a low risk.
     """
 

@@ -13,8 +13,10 @@ from agents.moves import OPEN, SEPSIS, Phase
 from agents.policy import Policy, milliseconds
 from agents.record import holds_id, note_id
 
-__all__ = ["given_now", "kind_of", "refusal", "remember", "repeats"]
+__all__ = ["given_now", "meant", "remember", "repeats"]
 
+_ENDED = ("alert_ended", "the alert has ended")
+_EARLIER = 64  # episodes of a kind before the last whose ids are made again to know them
 _NOW_MS = 5 * 60_000  # a command that came later than this speaks of event time alone
 
 
@@ -34,30 +36,62 @@ def remember(rows: NDArray[Any], row: int, said: CommandSaid) -> None:
     rows["commands_offset"][row] = max(int(rows["commands_offset"][row]), said.source_offset)
 
 
-def kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
+def meant(rows: NDArray[Any], row: int, said: CommandSaid, policy: Policy) -> tuple[int, tuple[str, str] | None]:
+    """Return the kind of the alert that a command means, and why it cannot be obeyed: a code and a sentence, or None.
+
+    Of an alert that the patient does not have the kind is `sepsis_risk`.
+    """
+    kind = _kind_of(rows, row, said.command)
+    if kind is not None:
+        return kind, _refusal(rows, row, kind, said, policy)
+    earlier = _earlier_kind_of(rows, row, said.command)
+    if earlier is None:
+        return SEPSIS, ("unknown_alert", "the patient has no such alert in this stay")
+    if said.command.type != "mark":
+        return earlier, _ENDED
+    return earlier, (
+        "earlier_alert",
+        "the alert has ended and another of its kind has begun since: only the last can be marked",
+    )
+
+
+def _kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
     """Return the kind of the patient's alert that is named, open or the last of this stay; None for no such alert."""
-    record = rows[row]
-    patient, stay = bytes(record["key"]).decode(), bytes(record["stay_id"]).decode()
-    for number, kind in enumerate(episodes.KINDS):
-        own = episodes.alert_id(patient, stay, int(record["start_ms"]), kind, int(record["episode"][number]))
-        if record["sequence"][number] and own == command.alert_id:
-            return number
+    for kind in range(len(episodes.KINDS)):
+        if rows["sequence"][row, kind] and _id_of(rows, row, kind, int(rows["episode"][row, kind])) == command.alert_id:
+            return kind
     return None
 
 
-def refusal(
-    rows: NDArray[Any], row: int, kind: int | None, said: CommandSaid, policy: Policy
-) -> tuple[str, str] | None:
-    """Return the code of a reason and a sentence where the command is stale or impossible, else None."""
+def _earlier_kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
+    """Return the kind of which an earlier alert of this stay is named; None where it is none of the latest 64.
+
+    The state knows the last alert of each kind; the ids of those before it are made again.
+    """
+    for kind in range(len(episodes.KINDS)):
+        last = int(rows["episode"][row, kind])
+        if rows["sequence"][row, kind] and command.alert_id in (
+            _id_of(rows, row, kind, episode) for episode in range(last - 1, max(0, last - 1 - _EARLIER), -1)
+        ):
+            return kind
+    return None
+
+
+def _id_of(rows: NDArray[Any], row: int, kind: int, episode: int) -> str:
+    record = rows[row]
+    patient, stay = bytes(record["key"]).decode(), bytes(record["stay_id"]).decode()
+    return episodes.alert_id(patient, stay, int(record["start_ms"]), episodes.KINDS[kind], episode)
+
+
+def _refusal(rows: NDArray[Any], row: int, kind: int, said: CommandSaid, policy: Policy) -> tuple[str, str] | None:
+    """Return the code of a reason and a sentence where the command for an alert is stale or impossible, else None."""
     command = said.command
-    if kind is None:
-        return "unknown_alert", "the patient has no such alert in this stay"
     phase, sequence = int(rows["phase"][row, kind]), int(rows["sequence"][row, kind])
     ended, over_ms = phase not in OPEN, int(rows["over_ms"][row, kind])
     minutes, most = command.minutes or 0.0, policy.snooze_most_minutes
     late = ended and said.time_ms - over_ms > milliseconds(hours=policy.mark_hours)
     objections = (
-        (ended and command.type != "mark", "alert_ended", "the alert has ended"),
+        (ended and command.type != "mark", *_ENDED),
         (
             command.sequence not in {None, sequence},
             "stale_sequence",

@@ -135,7 +135,7 @@ class Ward:
         self._seen.add(event.event_id)
         self.alerts.append(event)
         patient = self.patients.get(event.patient_id)
-        if patient is not None and event.kind == "sepsis_risk":
+        if patient is not None and event.kind == "sepsis_risk" and event.transition != "rejected":
             hour = (datetime.fromisoformat(event.occurred_at).timestamp() - patient.stay.start) / _HOUR
             alert = patient.alerts.setdefault(event.alert_id, Alert(hour))
             if event.state == "ended":

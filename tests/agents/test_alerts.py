@@ -173,6 +173,43 @@ def test_an_ended_alert_cannot_be_acknowledged() -> None:
     assert (answer.transition, answer.reason, answer.sequence) == ("rejected", "alert_ended", 2)
 
 
+def come_and_gone(times: int) -> Bed:
+    bed = Bed()
+    for _ in range(times):
+        bed.pass_by(1).see(0.08).pass_by(1).see(0.03)
+    return bed
+
+
+def test_a_mark_on_an_earlier_alert_of_the_stay_says_that_it_came_too_late() -> None:
+    bed = come_and_gone(66)
+    raised = [event.alert_id for event in bed.told if event.transition == "raised"]
+    answers = [bed.order("mark", alert, verdict="false").told[-1] for alert in raised]
+    assert [answer.reason for answer in answers] == ["unknown_alert", *["earlier_alert"] * 64, None]
+    assert [answer.alert_id for answer in answers] == raised
+    assert {(answer.state, answer.sequence) for answer in answers[:-1]} == {("ended", 0)}
+    assert "another of its kind" in answers[1].cause
+    late = bed.order("acknowledge", raised[-2]).told[-1]
+    assert (late.reason, late.cause) == ("alert_ended", "the alert has ended")
+
+
+def test_the_answer_on_an_earlier_alert_is_of_its_kind() -> None:
+    bed = Bed()
+    for _ in range(2):
+        bed.see(None).pass_by(60).see(None).pass_by(1).see(0.01).pass_by(1)
+    earlier = bed.told[0].alert_id
+    bed.see(0.08)
+    answer = bed.order("mark", earlier, verdict="false").told[-1]
+    assert (answer.kind, answer.reason, answer.state) == ("cannot_assess", "earlier_alert", "ended")
+
+
+def test_an_answer_repeats_the_state_of_an_alert_that_is_known() -> None:
+    beds = [septic(), septic().order("acknowledge"), septic().order("snooze", minutes=60)]
+    answers = [bed.order("acknowledge", bed.told[0].alert_id, sequence=7).told[-1] for bed in beds]
+    assert {answer.reason for answer in answers} == {"stale_sequence"}
+    told = [(answer.state, answer.sequence) for answer in answers]
+    assert told == [("active", 1), ("acknowledged", 2), ("snoozed", 2)]
+
+
 def test_commands_that_are_appended_twice_count_once_however_many() -> None:
     bed = septic()
     commands = [
