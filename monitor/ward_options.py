@@ -11,6 +11,7 @@ from agents.policy import PolicyError
 from agents.topics import Topics
 from monitor.budget.burden import Burden
 from monitor.errors import Failure, failing_on
+from monitor.finite_range import FiniteRange
 from monitor.settings import Settings
 from monitor.unit_policies import policies_of
 from monitor.ward_now import WardNow
@@ -26,7 +27,7 @@ def ward_options(command: _Command) -> _Command:
     """Add --unit and --near to a command."""
     near = click.option(
         "--near",
-        type=click.FloatRange(0.01, 1.0),
+        type=FiniteRange(0.01, 1.0),
         default=0.5,
         show_default=True,
         help="From which share of the raise threshold on a patient is near an alert.",

@@ -19,6 +19,7 @@ from models.scoring import score_cohort
 from models.split import split
 from monitor.budget.law import Measured
 from monitor.budget.rehearsal import Day, rehearse
+from monitor.finite_range import FiniteRange
 
 __all__ = ["command"]
 
@@ -30,7 +31,8 @@ _SHOWN = 4  # weeks at the beginning, and the last
 @click.command()
 @click.argument("file", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--policy", "policy_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
-@click.option("--start", type=float, help="The raise threshold of the first day; else the policy's.")
+@click.option("--start", type=FiniteRange(0, 1, min_open=True, max_open=True),
+              help="The raise threshold of the first day; else the policy's.")  # fmt: skip
 @click.option("--part", "parts", multiple=True, type=click.Choice(["validation", "calibration"]), help="Which stays.")
 @click.option("--model", default="bedside", show_default=True)
 @click.option("--beds", type=click.IntRange(1), default=40, show_default=True)

@@ -32,6 +32,7 @@ from monitor.bench.report import Report
 from monitor.bench.throughput import measure_baseline, measure_workers
 from monitor.brokers import open_broker
 from monitor.errors import Failure, failing_on
+from monitor.finite_range import FiniteRange
 from monitor.invocation import Invocation, pass_invocation
 from monitor.settings import Settings
 from monitor.signals import stop_requested
@@ -61,7 +62,7 @@ class _Asked:
 @click.option("--events", type=click.IntRange(min=1), default=200_000, show_default=True, help="Of each run, about.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -69,14 +70,14 @@ class _Asked:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     multiple=True,
     default=(500.0,),
     show_default=True,
     metavar="N",
     help="Observations a second of a paced run; 0: none.",
 )
-@click.option("--seconds", type=click.FloatRange(min=1), default=30.0, show_default=True, help="Of a paced run.")
+@click.option("--seconds", type=FiniteRange(min=1), default=30.0, show_default=True, help="Of a paced run.")
 @click.option("--baseline", is_flag=True, help="Run a plain loop of the same work beside each (needs confluent-kafka).")
 @click.option("--engine", type=click.Choice(["embedded", "kafka"]), help="Which local broker (broker.engine).")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Stays to take values from.")

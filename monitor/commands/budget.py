@@ -30,6 +30,7 @@ from monitor.budget.metrics import BudgetMetrics
 from monitor.budget.reading import BudgetReader
 from monitor.budget.service import Controller, Watch
 from monitor.errors import Failure, failing_on
+from monitor.finite_range import FiniteRange
 from monitor.group_follower import member_options
 from monitor.invocation import Invocation, pass_invocation
 from monitor.settings import Settings
@@ -56,7 +57,7 @@ _WORDS = {
 
 
 @click.command(name="budget")
-@click.option("--every", type=click.FloatRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
+@click.option("--every", type=FiniteRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
               help="From look to look.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Look once, and end.")
 @click.option("--dry-run", is_flag=True, help="Say once what would be done, and do nothing.")

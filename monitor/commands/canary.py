@@ -18,6 +18,7 @@ from monitor.brokers import open_broker
 from monitor.canary import Canaries, Round, topics_of
 from monitor.catalogue import CANARY_CATALOGUE
 from monitor.errors import Failure
+from monitor.finite_range import FiniteRange
 from monitor.follow import assign
 from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Instruments
@@ -58,7 +59,7 @@ class _Watch:
 @click.command(name="canary")
 @click.option(
     "--every",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=180.0,
     show_default=True,
     metavar="SECONDS",
@@ -66,7 +67,7 @@ class _Watch:
 )
 @click.option(
     "--within",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -16,6 +16,7 @@ from monitor.demo import DemoOptions, run_demo
 from monitor.demo_result import DemoResult, summary_rows
 from monitor.demo_show import LiveShow, PlainShow, SilentShow
 from monitor.errors import Failure, failing_on
+from monitor.finite_range import FiniteRange
 from monitor.invocation import Invocation, pass_invocation
 from monitor.replay import ReplayOptions
 from monitor.signals import stop_requested
@@ -34,7 +35,7 @@ _ALERTS_FILE = Path("demo-alerts.jsonl")
 @click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Worker processes.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="N",
     help="Patient-hours a second, 0 as fast as it goes; else such that the view lasts two and a half minutes.",
 )

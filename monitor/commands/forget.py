@@ -10,6 +10,7 @@ import click
 
 from monitor.brokers import open_broker
 from monitor.erasing import erase
+from monitor.finite_range import FiniteRange
 from monitor.invocation import Invocation, pass_invocation
 from monitor.pseudonyms import Pseudonyms, load_key
 from monitor.tables import print_table
@@ -28,7 +29,7 @@ __all__ = ["command"]
 @click.option("--yes", is_flag=True, help="Do not ask: an open stay ends, and with it its alerts.")
 @click.option(
     "--within",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -20,6 +20,7 @@ from monitor import clients
 from monitor.brokers import open_broker
 from monitor.budget.burden import Burden
 from monitor.errors import Failure
+from monitor.finite_range import FiniteRange
 from monitor.follow import Follower, assign, partitions_of
 from monitor.handover import Section, as_html, as_json, sections, shift_lines
 from monitor.invocation import Invocation, pass_invocation
@@ -46,7 +47,7 @@ def _moment(_context: click.Context, _option: click.Parameter, text: str | None)
 
 @click.command(name="handover")
 @ward_options
-@click.option("--hours", type=click.FloatRange(0.1, 168), default=12.0, show_default=True, help="Of the last shift.")
+@click.option("--hours", type=FiniteRange(0.1, 168), default=12.0, show_default=True, help="Of the last shift.")
 @click.option("--at", callback=_moment, metavar="TIME", help="The shift's end, and from when times are told; else now.")
 @click.option("--json", "as_values", is_flag=True, help="Print one JSON object.")
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to print or show.")

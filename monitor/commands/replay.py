@@ -21,6 +21,7 @@ from models.cohort import Cohort, CohortError, read_cohort
 from monitor import clients
 from monitor.brokers import open_broker
 from monitor.errors import Failure, failing_on
+from monitor.finite_range import FiniteRange
 from monitor.invocation import Invocation, pass_invocation
 from monitor.positions import GroupPositions
 from monitor.pseudonyms import Pseudonyms, load_key
@@ -32,14 +33,14 @@ from monitor.topic_admin import create_topics
 
 __all__ = ["command"]
 
-_SHARE = click.FloatRange(0, 1)
+_SHARE = FiniteRange(0, 1)
 
 
 @click.command(name="replay")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=0.0,
     metavar="N",
     help="Patient-hours a second; 0, the default, as fast as it goes.",
@@ -52,7 +53,7 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--split", is_flag=True, help="Send each vital sign by itself, at its own time within the hour.")
 @click.option(
     "--admission-timeout",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

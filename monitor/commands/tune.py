@@ -24,6 +24,7 @@ from monitor.alert_course import policy_for
 from monitor.commands.evaluate import SEED, chosen_stays, spinner
 from monitor.errors import Failure, failing_on
 from monitor.evaluation import plain
+from monitor.finite_range import FiniteRange
 from monitor.invocation import Invocation, pass_invocation
 from monitor.policy_file import policy_toml
 from monitor.tables import print_table
@@ -44,9 +45,9 @@ _JUDGED = (
 
 @click.command(name="tune")
 @click.argument("file", metavar="DATA", type=click.Path(exists=True, path_type=Path))
-@click.option("--budget", type=click.FloatRange(0, 24, min_open=True), default=0.5, show_default=True,
+@click.option("--budget", type=FiniteRange(0, 24, min_open=True), default=0.5, show_default=True,
               help="False alert episodes a patient-day.")  # fmt: skip
-@click.option("--floor", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True,
+@click.option("--floor", type=FiniteRange(0, 1, min_open=True), default=0.9, show_default=True,
               help="Share of the chosen sensitivity that is the floor.")  # fmt: skip
 @click.option("--model", metavar="NAME|FOLDER", help="A shipped model, or the folder of one; default: model.name.")
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Only these: an id a line.")
