@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
 
 SHIPPED_POLICY = "pager"
 _MINUTE_MS = 60_000
+_Name = Annotated[str, msgspec.Meta(pattern=r"\S")]
 _Probability = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 _Step = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 _Time = Annotated[float, msgspec.Meta(ge=0.0, le=100_000.0)]
@@ -115,8 +117,8 @@ class Policy(msgspec.Struct, frozen=True):
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a file may say; a key that it does not have keeps the default of `Policy`."""
 
-    name: str
-    version: str
+    name: _Name
+    version: _Name
     model: str
     raise_threshold: _Probability
     resolve_threshold: _Probability
@@ -181,10 +183,17 @@ def _problem(said: _File) -> str | None:
         lowest, highest = said.budget.lowest_threshold, said.budget.highest_threshold
         if not lowest <= said.raise_threshold <= highest:
             return "budget.lowest_threshold and budget.highest_threshold must lie around raise_threshold"
-    for name, bounds in ({} if isinstance(said.critical, msgspec.UnsetType) else said.critical).items():
+    return None if isinstance(said.critical, msgspec.UnsetType) else _critical_problem(said.critical)
+
+
+def _critical_problem(critical: dict[str, Bounds]) -> str | None:
+    for name, bounds in critical.items():
         if name not in NAMES:
             return f"critical names {name}, which is no vital sign: they are {', '.join(NAMES)}"
-        if bounds.low is not None and bounds.high is not None and bounds.low > bounds.high:
+        ends = [end for end in (bounds.low, bounds.high) if end is not None]
+        if not all(map(math.isfinite, ends)):  # no value is beyond nan: the sign would never be critical
+            return f"critical.{name}: low and high must be finite; one that is left out has no limit"
+        if ends != sorted(ends):
             return f"critical.{name}: low must not be above high"
     return None
 

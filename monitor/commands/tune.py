@@ -12,7 +12,7 @@ import click
 import msgspec
 import numpy as np
 
-from agents.policy import Policy, PolicyError
+from agents.policy import Policy, PolicyError, load_policy
 from models.artifact import ArtifactError, load_model, model_folder
 from models.cohort import Cohort, CohortError, read_cohort
 from models.provenance import provenance
@@ -43,6 +43,13 @@ _JUDGED = (
 )
 
 
+def _some_text(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not text.strip():
+        msg = "a policy needs one"
+        raise click.BadParameter(msg)
+    return text
+
+
 @click.command(name="tune")
 @click.argument("file", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--budget", type=FiniteRange(0, 24, min_open=True), default=0.5, show_default=True,
@@ -53,8 +60,10 @@ _JUDGED = (
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Only these: an id a line.")
 @click.option("--part", "parts", multiple=True, type=click.Choice(["validation", "calibration"]),
               help="Only the stays of this part of a shipped model's training file; may be repeated.")  # fmt: skip
-@click.option("--name", default="tuned", show_default=True, help="The name of the policy.")
-@click.option("--policy-version", metavar="TEXT", help="The version of the policy; default: today's date.")
+@click.option("--name", callback=_some_text, default="tuned", show_default=True, help="The name of the policy.")
+@click.option(
+    "--policy-version", callback=_some_text, metavar="TEXT", help="The version of the policy; default: today's date."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the policy file here.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the trade-off as a PNG here.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=200, show_default=True, help="Rounds of intervals.")
@@ -120,6 +129,8 @@ def command(
         with failing_on(OSError, what="the policy cannot be written"):
             text = _file_of(tuned.policy, (name, policy_version or report["date"]), loaded, report)
             out.write_text(text, encoding="utf-8")
+        with failing_on(PolicyError):
+            load_policy(out)  # as a worker will
     if as_json:
         click.echo(json.dumps(plain(report), allow_nan=False))
     else:

@@ -29,6 +29,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SHORTEST_SECRET = 16  # characters: a shorter one can be guessed
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _Minutes = Annotated[float, msgspec.Meta(gt=0.0, le=10_080.0)]
+_Stale = Annotated[float, msgspec.Meta(ge=0.0, le=525_600.0)]  # a year at most
 _Transition = Literal[
     "raised", "updated", "escalated", "acknowledged", "snoozed", "marked", "resolved", "expired", "rejected"
 ]
@@ -51,7 +52,7 @@ class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     only_escalated: bool = False  # nothing by itself: only what nobody acknowledged at the receiver before
     escalate_to: str | None = None  # who is told of an alert that nobody has acknowledged
     escalate_minutes: _Minutes = 10.0  # after so long, by the wall clock
-    stale_minutes: float = 0.0  # an event that happened longer ago when it is read is not posted; 0: all are
+    stale_minutes: _Stale = 0.0  # an event that happened longer ago when it is read is not posted; 0: all are
     give_up_minutes: _Minutes = 60.0  # after so long an event that cannot be delivered goes to the dead letters
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 5.0
     plain_http: bool = False  # allow http:// to another machine: whoever listens there reads patients' data

@@ -93,3 +93,10 @@ def test_only_the_parts_that_are_named_take_part() -> None:
     data = json.loads(result.stdout)["data"]
     taken = data["choosing"]["stays"] + data["judging"]["stays"]
     assert taken == int((of["validation"] | of["calibration"]).sum()) < whole.n_stays
+
+
+@pytest.mark.parametrize("option", ["--name", "--policy-version"])
+def test_a_policy_without_a_name_is_wrong_usage(option: str) -> None:
+    result = CliRunner().invoke(main, ["tune", str(DEMO), option, " "])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output

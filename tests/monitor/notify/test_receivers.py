@@ -59,6 +59,8 @@ def test_a_receiver_of_what_others_left_hears_nothing_by_itself(tmp_path: Path) 
         (_ONE + "colour = 1", "`colour`"),
         (_ONE + 'kinds = ["sepsis"]', "kinds"),
         (_ONE + "escalate_minutes = 0", "escalate_minutes"),
+        (_ONE + "stale_minutes = -1", "stale_minutes"),
+        (_ONE + "stale_minutes = nan", "stale_minutes"),
         (_ONE + _ONE, "two receivers are called pager"),
         (_ONE + 'escalate_to = "doctor"', "names doctor, which is no receiver"),
         (_ONE + 'escalate_to = "pager"', "leads back to pager"),
