@@ -312,7 +312,7 @@ class AlertEvent(msgspec.Struct, frozen=True, gc=False):
     log: SourcePosition
     raised_at: str | None = None
     since: str | None = None  # technical alerts: since when nothing came, or too little is known
-    missing: list[str] = []  # the vital signs that stopped coming, or that were never measured
+    missing: list[str] = []  # technical alerts: the vital signs that stopped coming, or that were never measured
     doubt: Doubt | None = None  # cannot_assess: why, and what to measure
     command_id: str | None = None  # the command that did it, or could not be obeyed
     by: str | None = None

@@ -14,6 +14,7 @@ from agents import episodes
 from agents.canary import is_canary
 from agents.messages import AlertEvent, ClosedStep, Doubt, DoubtReason, Identity, Reading, RiskScore, SourcePosition
 from agents.moves import BLIND, LOST, PRIORITIES, SEPSIS, Moved, Phase
+from agents.open_step import STEP_MS
 from agents.policy import Policy
 from agents.reasons import Told
 from agents.rules import RowRules
@@ -58,6 +59,7 @@ class Outputs:
 
     def __init__(self, model: StayModel, rules: RowRules) -> None:
         self._model = Identity(model.name, model.version, model.digest)
+        self._within_hours = model.manifest.assessable.within_hours
         self._rules = rules
 
     def alert(self, rows: NDArray[Any], moved: Moved, source: SourcePosition) -> AlertEvent:
@@ -102,7 +104,7 @@ class Outputs:
             log=source,
             raised_at=_time(record["raised_ms"][kind]) if sequence else None,
             since=_since(record, kind) if sequence else None,
-            missing=_missing(record, kind) if sequence else [],
+            missing=_missing(record, kind, self._within_hours) if sequence else [],
             doubt=_doubt(record) if kind == BLIND and sequence else None,
             command_id=None if command is None else command.command_id,
             by=None if command is None else command.by,
@@ -245,10 +247,16 @@ def _since(record: Any, kind: int) -> str | None:
     return _time(record["told_ms"][BLIND]) if kind == BLIND else None
 
 
-def _missing(record: Any, kind: int) -> list[str]:
-    """Return the vital signs that a technical alert is about: those of this stay, or those never measured."""
+def _missing(record: Any, kind: int, within_hours: int) -> list[str]:
+    """Return the vital signs that a technical alert is about.
+
+    When nothing comes they are those of this stay, or all where none was ever measured. When the risk cannot be
+    assessed they are those never measured, or too long ago for the model: steps are counted as in `models.doubt`.
+    """
     if kind == SEPSIS:
         return []
     known = ~np.isnan(record["last_value"])
-    wanted = known if kind == LOST else ~known
+    steps = (record["last_ms"] - record["start_ms"]) // STEP_MS
+    fresh = known & (int(record["open_step"]) - steps <= within_hours)
+    wanted = ~fresh if kind == BLIND else known | (not known.any())
     return [name for name, is_one in zip(NAMES, wanted, strict=True) if is_one]

@@ -15,7 +15,7 @@ from agents.outputs import Outputs
 from agents.policy import Bounds, Policy
 from agents.record import RecordLayout
 from agents.rules import RowRules, Rules
-from tests.agents.logs import MINUTE, MODEL, START
+from tests.agents.logs import HOUR, MINUTE, MODEL, START
 
 __all__ = ["LAYOUT", "POLICY", "Bed"]
 
@@ -76,7 +76,7 @@ class Bed:
     def see(self, risk: float | None, heart_rate: float = 80.0) -> Bed:
         """Take an observation that makes the risk this; None is one that leaves too little known."""
         index, now = np.array([0]), np.array([self.now_ms])
-        self.rows["clock_ms"] = self.now_ms
+        self.rows["clock_ms"], self.rows["open_step"] = self.now_ms, (self.now_ms - START) // HOUR
         self.rows["last_ms"][0, 0], self.rows["last_value"][0, 0] = self.now_ms, heart_rate
         self.rows["risk"] = 0.05 if risk is None else risk
         self.alerts.arrived(index, now, now)

@@ -18,6 +18,7 @@ from agents.policy import Policy
 from agents.rules import Rules
 from agents.sending import Outgoing
 from agents.ward import Ward, WardCounts
+from models.vital_signs import NAMES
 from tests.agents.logs import (
     HOUR,
     LIMITS,
@@ -76,6 +77,7 @@ def test_an_announced_patient_of_whom_nothing_comes_is_silent_too() -> None:
     told = lived(admission("p", "admitted", START), clock("p", START + 2 * HOUR, "monitoring_lost"))
     ((_, raised),) = told.alerts
     assert raised.cause == "nothing since the admission has come of the patient for 120 minutes"
+    assert raised.missing == list(NAMES)
     assert (raised.risk, raised.vital_signs) == (None, {})
 
 

@@ -14,11 +14,13 @@ from models.stay_model import StayModel
 from models.vital_signs import NAMES
 from tests.agents.logs import (
     BUSY,
+    EVENTFUL,
     HOUR,
     LIMITS,
     MINUTE,
     MODEL,
     START,
+    Log,
     Record,
     Run,
     admission,
@@ -34,6 +36,7 @@ from tests.agents.logs import (
     wards,
     work_off,
 )
+from tests.agents.told import told_wards
 
 few = settings(max_examples=40, deadline=None)
 ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
@@ -139,6 +142,26 @@ def test_a_patient_of_whom_too_little_is_known_for_long_gets_a_technical_alert()
     assert (alerts[0].doubt, alerts[0].risk) == (Doubt("too_few", "respiratory_rate"), None)
     assert alerts[0].missing == [name for name in NAMES if name != "heart_rate"]
     assert alerts[0].cause == "the risk has meant nothing for 120 minutes: too few vital signs were measured"
+
+
+def test_a_technical_alert_names_the_signs_that_are_too_old() -> None:
+    log = [observation("p", START, **{name: WELL[name] for name in sorted(WELL)[1:]})]
+    log += [observation("p", START + hour * HOUR, heart_rate=80) for hour in range(7, 14)]
+    policy = structs.replace(never_alerting(), cannot_assess_minutes=120)
+    (alert,) = [alert for _, alert in work_off(numbered(log), core=new_core(policy)).alerts]
+    assert (alert.kind, alert.doubt.reason if alert.doubt else None) == ("cannot_assess", "too_old")
+    assert alert.missing == [name for name in NAMES if name != "heart_rate"]
+    ages = {name: reading.age_minutes for name, reading in alert.vital_signs.items()}
+    within = MODEL.manifest.assessable.within_hours * 60
+    assert {name for name in ages if ages[name] > within} == set(alert.vital_signs) - {"heart_rate"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(log=told_wards())
+def test_the_sign_that_would_settle_a_doubt_is_a_missing_one(log: Log) -> None:
+    for _, alert in work_off(log, core=new_core(EVENTFUL)).alerts:
+        if alert.kind == "cannot_assess" and alert.doubt is not None and alert.doubt.reason != "unlike":
+            assert alert.doubt.vital_sign in alert.missing
 
 
 def test_a_treated_patients_score_says_until_when_alerts_are_held_back() -> None:
