@@ -177,7 +177,7 @@ class Alerts(Moves):
         elif began:
             self.start(seen, SEPSIS, at_ms, _raise_cause(policy, seen.risk))
         elif ended:
-            cause = f"risk {seen.risk:.1%} fell below the lower threshold of {policy.resolve_threshold:.1%}"
+            cause = f"risk {seen.risk:.1%} is below the lower threshold of {policy.resolve_threshold:.1%}"
             if policy.latching and policy.latch_hours and phase == Phase.ACTIVE:
                 self.put(row, SEPSIS, Phase.LATCHED, on=0)
                 self.move(seen, "updated", cause + "; kept until somebody acknowledges it")

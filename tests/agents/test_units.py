@@ -83,6 +83,8 @@ def test_a_transfer_moves_the_alert_under_the_other_rule_and_keeps_its_id(cuts: 
     assert first.alert_id == second.alert_id != third.alert_id
     assert (first.sequence, second.sequence, third.sequence) == (1, 2, 1)
     assert second.threshold == CALM.resolve_threshold
+    lower = f"is below the lower threshold of {CALM.resolve_threshold:.1%}"  # the rule has moved, not the risk
+    assert (second.cause, first.risk) == (f"risk {second.risk:.1%} {lower}", second.risk)
 
 
 def test_the_next_stay_is_in_no_unit_until_something_says_so() -> None:
