@@ -71,6 +71,7 @@ def _version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="SEPSIS_MONITOR_CONFIG",
     metavar="FILE",
+    show_envvar=True,
     help="TOML file with the configuration.",
 )
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="How log lines look.")

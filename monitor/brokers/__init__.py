@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
+import click
 import structlog
 
 from monitor.brokers.apache import ApacheBroker
@@ -38,12 +40,20 @@ def local_broker(settings: Settings, data_dir: Path | None = None) -> BrokerProc
 
 
 @contextmanager
-def open_broker(settings: Settings, *, data_dir: Path | None = None, fresh: bool = False) -> Iterator[str]:
+def open_broker(
+    settings: Settings,
+    *,
+    data_dir: Path | None = None,
+    fresh: bool = False,
+    alone: Literal["start", "tell", "refuse"] = "start",
+) -> Iterator[str]:
     """Yield the bootstrap servers to use.
 
     They are those of the configured cluster; else of the local broker that runs on the data folder already; else of one
     that is started here and stopped at the end. With `fresh`, one is started on an empty folder that goes with it,
-    whatever runs elsewhere, unless a cluster is configured. Raises Failure.
+    whatever runs elsewhere, unless a cluster is configured. Commands that are copied from a runbook should not answer
+    about a broker that nobody else uses: with `alone` "tell" stderr says that one is started, with "refuse" none is.
+    Raises Failure.
     """
     if settings.kafka.bootstrap_servers is not None:
         yield settings.kafka.bootstrap_servers
@@ -56,7 +66,21 @@ def open_broker(settings: Settings, *, data_dir: Path | None = None, fresh: bool
         if running is not None:
             yield running.bootstrap_servers
         else:
+            _announce(broker, alone)
             yield from _started(broker)
+
+
+def _announce(broker: BrokerProcess, alone: Literal["start", "tell", "refuse"]) -> None:
+    """Say that no cluster is configured, or refuse to go on without one; the folder is given up then."""
+    where = f"no cluster is configured (kafka.bootstrap_servers), and no local broker runs on {broker.data_dir}"
+    remedy = "name the deployment's configuration with --config FILE or SEPSIS_MONITOR_CONFIG"
+    if alone == "refuse":
+        broker.stop()
+        msg = f"{where}: {remedy}, or start `sepsis-monitor broker`"
+        raise Failure(msg)
+    if alone == "tell":
+        told = f"WARNING: {where}; this starts one, and speaks of that one only: {remedy}"
+        click.echo(f"sepsis-monitor: {told}", err=True)
 
 
 def _started(broker: BrokerProcess) -> Iterator[str]:

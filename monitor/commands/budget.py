@@ -88,7 +88,7 @@ def command(
     settings = invocation.settings()
     with failing_on(PolicyError):
         rules = Rules(*policies_of(settings))
-    with stop_requested() as stop, open_broker(settings) as bootstrap:
+    with stop_requested() as stop, open_broker(settings, alone="tell") as bootstrap:
         topics = Topics(settings.topics.prefix)
         create_topics(bootstrap, settings, topic_specs(topics))
         run = _Run(settings, bootstrap, topics, rules, as_json=as_json)

@@ -81,13 +81,14 @@ def command(invocation: Invocation, *, every: float, within: float, once: bool, 
 
     The canary's observations go the way of a patient's; its alerts are marked `test`, and count in no clinical metric.
     /metrics has `sepsis_monitor_canary_last_alert_timestamp_seconds` by partition; /readyz says whether the last round
-    was whole. Run one for each deployment, on a port of its own (http.port), and not beside a second one.
+    was whole. Run one for each deployment, on a port of its own (http.port), and not beside a second one; `--once`
+    beside it is allowed, and to be said again where the two rounds fell together and one missed an alert.
 
     Example: sepsis-monitor canary --once
     """
     settings = invocation.settings()
     topics = Topics(settings.topics.prefix)
-    with stop_requested() as stop, open_broker(settings) as bootstrap:
+    with stop_requested() as stop, open_broker(settings, alone="refuse" if once else "tell") as bootstrap:
         create_topics(bootstrap, settings, [spec for spec in topic_specs(topics) if spec.name in topics_of(topics)])
         _run(settings, bootstrap, topics, stop, every=every, within=within, once=once, as_json=as_json)
 

@@ -52,7 +52,7 @@ def command(
         patient = Pseudonyms(load_key(pseudonym_key)).of(patient)
     if not yes:
         click.confirm("An open stay of the patient ends, and with it its alerts. Erase?", abort=True, err=True)
-    with open_broker(settings) as bootstrap:
+    with open_broker(settings, alone="refuse") as bootstrap:
         remains = erase(settings, bootstrap, patient, within)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in remains], indent=2))

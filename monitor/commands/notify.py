@@ -72,7 +72,7 @@ def command(
         _check(receivers)
         return
     folder = state or user_data_path("sepsis-monitor") / "notify" / (settings.topics.prefix or "default")
-    with sole_user(folder), stop_requested() as stop, open_broker(settings) as bootstrap:
+    with sole_user(folder), stop_requested() as stop, open_broker(settings, alone="tell") as bootstrap:
         if again is not None:
             _revive(folder, receivers, again)
         consumer = clients.consumer(settings.kafka, bootstrap)

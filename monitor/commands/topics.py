@@ -44,7 +44,7 @@ def create(invocation: Invocation, *, dry_run: bool, as_json: bool) -> None:
     """
     settings = invocation.settings()
     specs = topic_specs(Topics(settings.topics.prefix))
-    with open_broker(settings) as bootstrap:
+    with open_broker(settings, alone="tell") as bootstrap:
         states = (plan_topics if dry_run else create_topics)(bootstrap, settings, specs)
     _show(states, as_json=as_json)
 
@@ -58,7 +58,7 @@ def list_(invocation: Invocation, *, as_json: bool) -> None:
     Example: sepsis-monitor topics list --json
     """
     settings = invocation.settings()
-    with open_broker(settings) as bootstrap:
+    with open_broker(settings, alone="tell") as bootstrap:
         states = plan_topics(bootstrap, settings, topic_specs(Topics(settings.topics.prefix)))
     _show(states, as_json=as_json)
 

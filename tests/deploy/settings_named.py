@@ -19,6 +19,7 @@ def unknown(variables: Iterable[str]) -> list[str]:
         for section, field in Settings.model_fields.items()
         for key in getattr(field.annotation, "model_fields", {})
     }
+    known.add(f"{ENV_PREFIX}CONFIG")  # the option --config
     return [name for name in variables if name.startswith(ENV_PREFIX) and name not in known]
 
 

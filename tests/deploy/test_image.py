@@ -30,6 +30,8 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
 
 def test_the_image_sets_settings_that_there_are_and_is_not_root() -> None:
     assert unknown(re.findall(r"SEPSIS_MONITOR_\w+", _DOCKERFILE)) == []
+    (config,) = re.findall(r"SEPSIS_MONITOR_CONFIG=(\S+)", _DOCKERFILE)
+    assert f"install -D -m 0644 /dev/null {config}\n" in _DOCKERFILE  # whoever mounts none has an empty one
     assert re.search(r"^USER 10001:10001$", _DOCKERFILE, re.MULTILINE)
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11\.\d+-slim-\w+$", _DOCKERFILE, re.MULTILINE)
 

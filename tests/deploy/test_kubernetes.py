@@ -87,7 +87,7 @@ def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
     pod = _PODS[name]["spec"]
     (container,) = pod["containers"]
     assert unknown(variable["name"] for variable in container["env"]) == []
-    command = container["args"][2]
+    command = container["args"][0]
     assert command in main.list_commands(main.make_context("sepsis-monitor", ["config"]))
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["automountServiceAccountToken"] is False
@@ -97,6 +97,11 @@ def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert container["resources"]["limits"]["memory"]
+    (file,) = [Path(one["value"]) for one in container["env"] if one["name"] == "SEPSIS_MONITOR_CONFIG"]
+    (mount,) = [one for one in container["volumeMounts"] if one["mountPath"] == str(file.parent)]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    (made,) = _KUSTOMIZATION["configMapGenerator"]
+    assert (volume["configMap"]["name"], made["files"]) == (made["name"], [file.name])
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     claimed = set() if name == "sepsis-monitor-budget" else {"state"}
     assert {volume["name"] for volume in pod["volumes"]} | claimed == mounted

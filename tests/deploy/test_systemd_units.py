@@ -96,7 +96,8 @@ def test_a_unit_starts_again_whenever_that_helps(path: Path) -> None:
     assert "\nRestart=always\n" in text
     assert "\nStartLimitIntervalSec=0\n" in text
     assert unknown(re.findall(r"^Environment=(SEPSIS_MONITOR_\w+)", text, re.MULTILINE)) == []
-    assert text.count(f"ExecStart={_PROGRAM} --config ") == 1
+    assert text.count(f"ExecStart={_PROGRAM} ") == 1
+    assert "\nEnvironment=SEPSIS_MONITOR_CONFIG=/etc/sepsis-monitor/sepsis-monitor.toml\n" in text
 
 
 @pytest.mark.parametrize("path", _SERVICES, ids=lambda path: path.name)

@@ -49,6 +49,27 @@ def test_a_failure_is_one_line_on_stderr_and_1(tmp_path: Path) -> None:
     assert result.stderr == expected
 
 
+def test_the_file_may_be_named_by_the_environment_and_the_option_wins(tmp_path: Path) -> None:
+    named, given = tmp_path / "named.toml", tmp_path / "given.toml"
+    named.write_text("[http]\nport = 9001\n")
+    given.write_text("[http]\nport = 9002\n")
+    for more, port in (((), 9001), (("--config", str(given)), 9002)):
+        result = run(*more, "config", SEPSIS_MONITOR_CONFIG=str(named))
+        assert tomllib.loads(result.stdout)["http"]["port"] == port
+    missing = run("config", SEPSIS_MONITOR_CONFIG=str(tmp_path / "missing.toml"))
+    assert (missing.exit_code, missing.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", [("canary", "--once"), ("forget", "p1", "--yes")])
+def test_what_would_speak_of_nobody_refuses_without_a_cluster(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*arguments, SEPSIS_MONITOR_BROKER__DATA_DIR=str(tmp_path), SEPSIS_MONITOR_CONFIG="")
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert "no cluster is configured" in line
+    assert "SEPSIS_MONITOR_CONFIG" in line
+    assert not (tmp_path / "broker.json").exists()
+
+
 def test_the_configuration_in_force_is_toml_that_means_the_same_again(tmp_path: Path) -> None:
     first = run("--log-level", "error", "config", SEPSIS_MONITOR_TOPICS__PREFIX="ward-1.")
     assert first.exit_code == 0

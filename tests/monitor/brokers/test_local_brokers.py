@@ -149,6 +149,18 @@ def test_a_fresh_broker_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     assert not list(tmp_path.iterdir())
 
 
+def test_one_that_is_started_for_a_command_alone_is_told_of_and_one_that_runs_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(None, {"broker.engine": "embedded", "broker.data_dir": tmp_path})
+    with pytest.raises(Failure, match="no cluster is configured"), open_broker(settings, alone="refuse"):
+        pass
+    with open_broker(settings, alone="tell"):  # the refusal has given the folder up
+        assert "WARNING: no cluster is configured" in capsys.readouterr().err
+        with open_broker(settings, alone="tell"), open_broker(settings, alone="refuse"):
+            assert "WARNING" not in capsys.readouterr().err
+
+
 def test_a_configured_cluster_is_used_as_it_is(tmp_path: Path) -> None:
     settings = load_settings(None, {"kafka.bootstrap_servers": "broker.example:9092", "broker.data_dir": tmp_path})
     for fresh in (False, True):
