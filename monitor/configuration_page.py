@@ -22,8 +22,8 @@ Written from the classes in [`monitor/sections.py`](../monitor/sections.py) by `
 test holds the two together. A flag wins over an environment variable, that over the TOML file (`--config FILE`), that
 over the default. Where `--config` is not given, `{ENV_PREFIX}CONFIG` names the file, if it is set; the image and the
 units of [`deploy/`](../deploy/README.md) set it. `{ENV_PREFIX}KAFKA__BOOTSTRAP_SERVERS` is `bootstrap_servers` in
-`[kafka]`, and so for every key. An unknown key is an error wherever it stands. `sepsis-monitor config` prints what is in
-force and where it comes from, secrets masked. A file to start from is
+`[kafka]`, and so for every key. An unknown key is an error wherever it stands. `sepsis-monitor config` prints what is
+in force and where it comes from, secrets masked. A file to start from is
 [`deploy/sepsis-monitor.toml`](../deploy/sepsis-monitor.toml).
 """
 _BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "max_length": "up to {} long"}
