@@ -6,20 +6,17 @@ Pure: from a ward as it stands and a shift's counts to sections of rows, which a
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agents.messages import Doubt
-from monitor.alert_lines import leading_signs, percent
+from monitor.handover_columns import COLUMNS, place
 from monitor.shift import Shift
-from monitor.ward_now import Patient, WardNow, when
+from monitor.ward_now import Patient, WardNow
 
 __all__ = ["NOBODY", "Section", "as_html", "as_json", "sections", "shift_lines"]
 
 NOBODY = "Nobody is known here."
-_MINUTES = 60
-_SIGNS = {"too_few": "too few vital signs", "too_old": "vital signs too old", "unlike": "unlike the training data"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,7 @@ class Section:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     empty: str
+    values: tuple[dict[str, object], ...] = ()  # the same rows for a program: risks as numbers, times as RFC 3339
 
 
 def sections(ward: WardNow, now: datetime) -> tuple[Section, ...]:
@@ -50,124 +48,19 @@ def sections(ward: WardNow, now: datetime) -> tuple[Section, ...]:
 
 
 def _section(key: str, title: str, empty: str, patients: Sequence[Patient], now: datetime) -> Section:
-    columns = _COLUMNS[key]
-    names = ("patient", "unit/bed", *(name for name, _ in columns))
-    rows = tuple(
-        (patient.patient_id, _place(patient), *(cell(patient, now) for _, cell in columns)) for patient in patients
-    )
-    return Section(key, title, names, rows, empty)
-
-
-def _place(patient: Patient) -> str:
-    return "/".join(part for part in (patient.unit, patient.bed) if part) or "unknown"
-
-
-def _since(moment: datetime | str | None, now: datetime) -> str:
-    """Return since when, and for how long."""
-    if moment is None:
-        return "unknown"
-    at = when(moment) if isinstance(moment, str) else moment
-    return f"{at:%d %b %H:%M} ({_long(at, now)})"
-
-
-def _long(moment: datetime, now: datetime) -> str:
-    minutes = max(0, round((now - moment).total_seconds() / 60))
-    return f"{minutes // _MINUTES} h {minutes % _MINUTES:02d} min" if minutes >= _MINUTES else f"{minutes} min"
-
-
-def _risk(patient: Patient, now: datetime) -> str:
-    """Return the risk; what was known last is not the risk now where nothing comes any more."""
-    score = patient.score
-    if score is None or not score.assessable:
-        return "unknown"
-    if patient.lost:
-        return f"unknown (was {percent(score.risk)}, {_long(when(score.time), now)} ago)"
-    return percent(score.risk)
-
-
-_Cell = Callable[[Patient, datetime], str]
-_Columns = tuple[tuple[str, _Cell], ...]
-
-
-def _alert(what: Callable[..., str], kind: str = "sepsis_risk") -> _Cell:
-    """Return a cell that tells something of an open alert."""
-    return lambda patient, now: what(patient.alerts[kind], now)
-
-
-def _doubt_of(patient: Patient) -> Doubt | None:
-    """Return why the risk means nothing: by the latest score, or by the alert where there is none."""
-    alert = patient.alerts.get("cannot_assess")
-    return (patient.score.doubt if patient.score else None) or (alert.doubt if alert else None)
-
-
-def _doubt(patient: Patient) -> str:
-    doubt = _doubt_of(patient)
-    return "" if doubt is None else _SIGNS.get(doubt.reason, doubt.reason)
-
-
-def _measure(patient: Patient) -> str:
-    doubt = _doubt_of(patient)
-    return "" if doubt is None or doubt.vital_sign is None else doubt.vital_sign.replace("_", " ")
-
-
-def _held_until(patient: Patient) -> str:
-    until = None if patient.score is None else patient.score.held_until
-    return "" if until is None else f"{when(until):%d %b %H:%M}"
-
-
-_OPEN: _Columns = (
-    ("priority", _alert(lambda alert, _: alert.priority)),
-    ("state", _alert(lambda alert, _: alert.state)),
-    ("raised", _alert(lambda alert, now: _since(alert.raised_at, now))),
-    ("risk now", _risk),
-    ("why", _alert(lambda alert, _: alert.summary or ", ".join(leading_signs(alert)))),
-)
-_NEAR: _Columns = (
-    ("risk now", _risk),
-    ("near since, at the latest", lambda patient, now: _since(patient.near_since, now)),
-    ("NEWS2, partial", lambda patient, _: "" if patient.score is None else str(patient.score.news2_partial)),
-)
-_SNOOZED: _Columns = (
-    ("until", _alert(lambda alert, _: "" if alert.snoozed_until is None else f"{when(alert.snoozed_until):%H:%M}")),
-    ("raised", _alert(lambda alert, now: _since(alert.raised_at, now))),
-    ("risk now", _risk),
-)
-_DISMISSED: _Columns = (
-    ("risk now", _risk),
-    ("dismissed", lambda patient, now: _since(patient.dismissed.occurred_at if patient.dismissed else None, now)),
-    ("reason", lambda patient, _: (patient.dismissed.reason if patient.dismissed else None) or ""),
-    ("by", lambda patient, _: (patient.dismissed.by if patient.dismissed else None) or ""),
-)
-_SILENT: _Columns = (
-    ("nothing since", _alert(lambda alert, now: _since(alert.since, now), "monitoring_lost")),
-    ("missing", _alert(lambda alert, _: ", ".join(alert.missing).replace("_", " "), "monitoring_lost")),
-)
-_DOUBTFUL: _Columns = (
-    ("why", lambda patient, _: _doubt(patient)),
-    ("would settle it", lambda patient, _: _measure(patient)),
-    (
-        "since, at the latest",
-        lambda patient, now: _since(
-            patient.alerts["cannot_assess"].since if "cannot_assess" in patient.alerts else patient.unassessable_since,
-            now,
+    columns = COLUMNS[key]
+    return Section(
+        key,
+        title,
+        ("patient", "unit/bed", *(column.title for column in columns)),
+        tuple((each.patient_id, place(each), *(column.text(each, now) for column in columns)) for each in patients),
+        empty,
+        tuple(
+            {"patient_id": each.patient_id, "unit": each.unit, "bed": each.bed}
+            | {name: value for column in columns for name, value in column.values(each).items()}
+            for each in patients
         ),
-    ),
-)
-_HELD: _Columns = (
-    ("until", lambda patient, _: _held_until(patient)),
-    ("risk now", _risk),
-)
-
-
-_COLUMNS = {
-    "open": _OPEN,
-    "near": _NEAR,
-    "snoozed": _SNOOZED,
-    "dismissed": _DISMISSED,
-    "unmonitored": _SILENT,
-    "cannot_assess": _DOUBTFUL,
-    "held": _HELD,
-}
+    )
 
 
 def shift_lines(shift: Shift) -> list[str]:
@@ -191,7 +84,7 @@ def shift_lines(shift: Shift) -> list[str]:
 def as_json(
     found: Sequence[Section], shift: Shift, *, unit: str | None, now: datetime, patients: int
 ) -> dict[str, object]:
-    """Return a handover as plain values: a list of rows by column for each section, and the shift's counts.
+    """Return a handover as plain values: a list of patients for each section, and the shift's counts.
 
     `note` says so where there are no patients: that every list is empty says nothing then.
     """
@@ -200,7 +93,7 @@ def as_json(
         "at": now.isoformat(),
         "patients": patients,
         "note": None if patients else NOBODY,
-        **{each.key: [dict(zip(each.columns, row, strict=True)) for row in each.rows] for each in found},
+        **{each.key: list(each.values) for each in found},
         "last_shift": shift.as_json(),
     }
 

@@ -133,6 +133,20 @@ class WardNow:
         patient.near_since = (patient.near_since or when(score.time)) if score is not None and near else None
         return near
 
+    def leave_out_after(self, at: datetime) -> None:
+        """Forget alerts that were raised, and dismissals that came, after a time that has gone.
+
+        How an alert stood then is not known, where it has moved since, nor what the risk was.
+        """
+        for patient in self._patients.values():
+            patient.alerts = {
+                kind: alert
+                for kind, alert in patient.alerts.items()
+                if when(alert.raised_at or alert.occurred_at) <= at
+            }
+            if patient.dismissed is not None and when(patient.dismissed.occurred_at) > at:
+                patient.dismissed = None
+
     # -- pictures
 
     @property

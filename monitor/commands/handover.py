@@ -65,7 +65,8 @@ def command(
     """Say how a ward stands: open and snoozed alerts, who is near one, who is not monitored or cannot be assessed.
 
     And what the last shift was like: how many alerts there were for a patient-day, how soon they were acknowledged, and
-    how many were right, by the marks that people gave.
+    how many were right, by the marks that people gave. With --at, alerts raised later are left out; those that are open
+    and the risks are told as they stand now.
 
     Example: sepsis-monitor handover --unit MICU --html handover.html
     """
@@ -85,6 +86,8 @@ def command(
         finally:
             consumer.close(autocommit=False)
     check_unit(unit, ward, rules)
+    if at is not None:
+        ward.leave_out_after(at)
     days = burden.patient_days(_milliseconds(begin), _milliseconds(now), unit)
     found, shift = sections(ward, now), shift_of(events, days, begin, now, unit)
     if page is not None:

@@ -31,32 +31,76 @@ def ward() -> WardNow:
     return made
 
 
+def rows(key: str) -> list[dict[str, str]]:
+    (found,) = (section for section in sections(ward(), NOW) if section.key == key)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+
 def test_each_list_names_its_patients_and_since_when() -> None:
-    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=5)
-    assert found["open"] == [
+    assert rows("open") == [
         {
             "patient": "p1", "unit/bed": "MICU/<07>", "priority": "high", "state": "active",
             "raised": "22 Nov 09:30 (2 h 30 min)", "risk now": "6.0 %", "why": "temperature up & up",
         }
     ]  # fmt: skip
-    assert found["cannot_assess"] == [
+    assert rows("cannot_assess") == [
         {
             "patient": "p2", "unit/bed": "unknown", "why": "vital signs too old", "would settle it": "heart rate",
             "since, at the latest": "22 Nov 11:00 (1 h 00 min)",
         }
     ]  # fmt: skip
-    assert found["unmonitored"] == [
+    assert rows("unmonitored") == [
         {"patient": "p3", "unit/bed": "A-MICU/07", "nothing since": "22 Nov 11:15 (45 min)", "missing": "heart rate"}
     ]
-    assert found["held"] == [{"patient": "p4", "unit/bed": "unknown", "until": "23 Nov 08:00", "risk now": "2.0 %"}]
-    assert found["snoozed"] == []
-    assert found["near"] == []  # p4 is held, and stands there
-    assert found["dismissed"] == [
+    assert rows("held") == [{"patient": "p4", "unit/bed": "unknown", "until": "23 Nov 08:00", "risk now": "2.0 %"}]
+    assert rows("snoozed") == []
+    assert rows("near") == []  # p4 is held, and stands there
+    assert rows("dismissed") == [
         {
             "patient": "p5", "unit/bed": "A-MICU/07", "risk now": "2.0 %", "dismissed": "22 Nov 10:30 (1 h 30 min)",
             "reason": "postoperative", "by": "nurse-7",
         }
     ]  # fmt: skip
+
+
+def test_a_program_gets_numbers_times_and_names() -> None:
+    found = as_json(sections(ward(), NOW), EMPTY, unit=None, now=NOW, patients=5)
+    at = "2026-11-22T11:00:00Z"
+    assert found["open"] == [
+        {
+            "patient_id": "p1", "unit": "MICU", "bed": "<07>", "priority": "high", "state": "active",
+            "raised_at": "2026-11-22T09:30:00Z", "risk": 0.06, "last_risk": 0.06, "last_risk_at": at,
+            "why": "temperature up & up",
+        }
+    ]  # fmt: skip
+    assert found["cannot_assess"] == [
+        {
+            "patient_id": "p2", "unit": None, "bed": None, "doubt": "too_old", "vital_sign": "heart_rate",
+            "since": "2026-11-22T11:00:00+00:00",
+        }
+    ]  # fmt: skip
+    assert found["unmonitored"] == [
+        {
+            "patient_id": "p3", "unit": "A-MICU", "bed": "07", "nothing_since": "2026-11-22T11:15:00Z",
+            "missing": ["heart_rate"],
+        }
+    ]  # fmt: skip
+    assert found["held"] == [
+        {
+            "patient_id": "p4", "unit": None, "bed": None, "held_until": "2026-11-23T08:00:00Z",
+            "risk": 0.02, "last_risk": 0.02, "last_risk_at": at,
+        }
+    ]  # fmt: skip
+
+
+def test_a_program_gets_no_risk_of_a_patient_who_is_not_monitored() -> None:
+    made = WardNow(lambda _: 0.01, lambda _: 0.016)
+    made.take_score("p1", score(risk=0.012))
+    made.take_alert("p1:monitoring_lost", alert(patient_id="p1", kind="monitoring_lost"))
+    found = {section.key: section.values for section in sections(made, NOW)}
+    (near,) = found["near"]
+    assert (near["risk"], near["last_risk"], near["last_risk_at"]) == (None, 0.012, "2026-11-22T11:00:00Z")
+    assert (near["near_since"], near["news2_partial"]) == ("2026-11-22T11:00:00+00:00", 3)
 
 
 def test_of_nobody_no_list_says_that_all_is_well() -> None:

@@ -150,6 +150,17 @@ def test_a_unit_sees_its_own_patients_where_they_were_last_said_to_be() -> None:
     assert names(made.present()) == ["p1", "p2"]
 
 
+def test_what_came_after_a_time_is_left_out() -> None:
+    made = ward(score(risk=0.02), score(patient_id="p2", risk=0.02))
+    made.take_alert("p1", alert(patient_id="p1", raised_at="2026-11-22T09:00:00Z", occurred_at="2026-11-22T10:45:00Z"))
+    made.take_alert("p1:cannot_assess", alert(patient_id="p1", kind="cannot_assess", raised_at="2026-11-22T10:45:00Z"))
+    made.take_alert("p2", dismissed("p2"))
+    made.leave_out_after(NOW - timedelta(hours=1.5))
+    assert (names(made.alerting()), made.unassessable(), names(made.dismissed())) == (["p1"], [], ["p2"])
+    made.leave_out_after(NOW - timedelta(hours=2))
+    assert (made.dismissed(), names(made.near())) == ([], ["p2"])
+
+
 def test_canaries_are_no_patients() -> None:
     made = ward(score(test=True))
     made.take_alert("p2", alert(patient_id="p2", test=True))

@@ -67,18 +67,20 @@ def test_a_ward_is_handed_over_from_its_topics(embedded_kafka: str, tmp_path: Pa
     page = tmp_path / "handover.html"
     result = handover(embedded_kafka, prefix, "--json", "--html", str(page))
     found = json.loads(result.stdout)
-    assert [row["patient"] for row in found["open"]] == ["p1"]
-    assert [row["patient"] for row in found["near"]] == ["p2"]
+    assert [row["patient_id"] for row in found["open"]] == ["p1"]
+    assert [row["patient_id"] for row in found["near"]] == ["p2"]
     assert found["last_shift"]["raised"] == 1
     assert "MICU/4" in page.read_text(encoding="utf-8")
     assert "1 records could not be read" in result.stderr
     micu = json.loads(handover(embedded_kafka, prefix, "--json", "--unit", "MICU").stdout)
-    assert ([row["patient"] for row in micu["open"]], micu["near"]) == (["p1"], [])
+    assert ([row["patient_id"] for row in micu["open"]], micu["near"]) == (["p1"], [])
     for command in ("handover", "board"):
         refused = run(embedded_kafka, prefix, command, "--unit", "MUCI", code=1)
         assert "nothing is known of a unit 'MUCI'; those that are known: MICU, SICU" in refused.output
     _days_go_by_where_patients_were(embedded_kafka, prefix, now)
     _near_goes_by_units(embedded_kafka, prefix, tmp_path)
+    early = (now - timedelta(hours=2)).isoformat()
+    assert json.loads(handover(embedded_kafka, prefix, "--json", "--at", early).stdout)["open"] == []
     text = handover(embedded_kafka, prefix, "--unit", "MICU").stdout
     assert "Open alerts (1)" in text
     assert "Nobody is near an alert." in text
@@ -121,7 +123,7 @@ def _near_goes_by_units(bootstrap: str, prefix: str, folder: Path) -> None:
     producer.send(Topics(prefix).budgets, key=b"SICU", value=msgspec.json.encode(said))
     producer.close()
     found = json.loads(run(bootstrap, prefix, *options, "--json").stdout)
-    assert [row["patient"] for row in found["near"]] == ["p2"]
+    assert [row["patient_id"] for row in found["near"]] == ["p2"]
     assert "(SICU at 0.0300)" in " ".join(run(bootstrap, prefix, *options).stdout.split())
 
 
