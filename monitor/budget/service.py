@@ -38,6 +38,8 @@ class InCharge(Protocol):
     """Whether this controller is the one that acts."""
 
     @property
+    def joined(self) -> bool: ...  # noqa: D102
+    @property
     def held(self) -> bool: ...  # noqa: D102
     def poll(self) -> None: ...  # noqa: D102
     def confirmed(self) -> bool: ...  # noqa: D102

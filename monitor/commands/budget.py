@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -26,9 +26,10 @@ from monitor.brokers import open_broker
 from monitor.budget.appending import Appender
 from monitor.budget.charge import Charge
 from monitor.budget.controller import Look
+from monitor.budget.local_charge import LocalCharge
 from monitor.budget.metrics import BudgetMetrics
 from monitor.budget.reading import BudgetReader
-from monitor.budget.service import Controller, Watch
+from monitor.budget.service import Controller, InCharge, Watch
 from monitor.errors import Failure, failing_on
 from monitor.finite_range import FiniteRange
 from monitor.group_follower import member_options
@@ -60,7 +61,7 @@ _WORDS = {
 @click.option("--every", type=FiniteRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
               help="From look to look.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Look once, and end.")
-@click.option("--dry-run", is_flag=True, help="Say once what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say once what would be done, and do nothing; no topic is made.")
 @click.option("--reset", is_flag=True, help="Put thresholds back to their policies' own, and end.")
 @click.option("--unit", metavar="UNIT", help="Only this unit, with --reset; '' are the patients of no unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a unit.")
@@ -73,7 +74,8 @@ def command(
     Where the policy has a [budget], the unit's sepsis alerts that have ended and that nobody called right are counted
     for its patient-days, over the policy's window of event time. Outside the budget's tolerance the threshold moves by
     a bounded step, through the patients' logs: a replay sees it at the same places. Without a [budget] nothing is
-    moved; stopped, this leaves thresholds as they are. Of several, one acts and the others stand by.
+    moved; stopped, this leaves thresholds as they are. Of several, one acts and the others stand by: on a cluster
+    as their group says, on a local broker as a lock beside its data does.
 
     /metrics and /readyz are served on http.port: give it another one than a worker on the same machine has.
 
@@ -90,7 +92,8 @@ def command(
         rules = Rules(*policies_of(settings))
     with stop_requested() as stop, open_broker(settings, alone="tell") as bootstrap:
         topics = Topics(settings.topics.prefix)
-        create_topics(bootstrap, settings, topic_specs(topics))
+        if not dry_run:
+            create_topics(bootstrap, settings, topic_specs(topics))
         run = _Run(settings, bootstrap, topics, rules, as_json=as_json)
         try:
             if reset:
@@ -136,8 +139,14 @@ class _Run:
             producer.close()
 
     @contextmanager
-    def _charge(self) -> Iterator[Charge]:
-        options = member_options(budget_group(self._settings.worker.group), sole=False)
+    def _charge(self) -> Iterator[Charge | LocalCharge]:
+        group = budget_group(self._settings.worker.group)
+        if self._settings.kafka.bootstrap_servers is None:
+            lock = f"{self._settings.topics.prefix}{group}.lock"
+            with closing(LocalCharge(self._settings.broker.data_dir / lock)) as local:
+                yield local
+            return
+        options = member_options(group, sole=False)
         options["partition_assignment_strategy"] = [StickyPartitionAssignor]  # who is in charge stays it
         consumer = clients.consumer(self._settings.kafka, self._bootstrap, **options)
         try:
@@ -153,18 +162,29 @@ class _Run:
             self._tell(Controller(reader, self._rules.of_unit).looks(stop))
 
     def once(self, stop: threading.Event) -> None:
-        """Look and act once; raises Failure where another controller is in charge."""
+        """Look and act once; raises Failure where another controller is in charge, or the group does not answer."""
         with self._reader() as reader, self._appender() as puts, self._charge() as charge:
-            deadline = time.monotonic() + _JOIN_SECONDS
-            while not charge.joined and not stop.is_set() and time.monotonic() < deadline:
-                charge.poll()
-            if not charge.held and not stop.is_set():
-                msg = "another controller of the live budget is in charge, and acts; --dry-run looks beside it"
-                raise Failure(msg)
+            self._join(charge, stop)
             controller = Controller(reader, self._rules.of_unit)
             looks = controller.looks(stop)
             controller.act(looks, charge, puts)
         self._tell(looks)
+
+    def _join(self, charge: InCharge, stop: threading.Event) -> None:
+        """Wait for who is in charge to be known; raises Failure where it is not this controller."""
+        deadline = time.monotonic() + _JOIN_SECONDS
+        while not charge.joined and not stop.is_set() and time.monotonic() < deadline:
+            charge.poll()
+        if charge.held or stop.is_set():
+            return
+        if charge.joined:
+            msg = "another controller of the live budget is in charge, and acts; --dry-run looks beside it"
+        else:
+            group = budget_group(self._settings.worker.group)
+            msg = (
+                f"the group {group} has not answered for {_JOIN_SECONDS:g} s: who is in charge is not known; try again"
+            )
+        raise Failure(msg)
 
     def watch(self, stop: threading.Event, every: float) -> None:
         """Look until told to stop."""

@@ -39,6 +39,7 @@ class _Reader:
 
 @dataclass
 class _Charge:
+    joined: bool = True
     held: bool = True
     granted: bool = True
 

@@ -23,7 +23,7 @@ from monitor.brokers.probe import free_port
 from monitor.budget.law import Measured
 from monitor.budget.thresholds import memory_record, moved_to
 from monitor.policy_file import policy_toml
-from tests.e2e.ward import PARTITIONS, Ward, open_ward
+from tests.e2e.ward import PARTITIONS, Ward, open_bare_ward, open_ward
 from tests.monitor.budget.wards import BUDGET, POLICY, admitted, ended, hour, ms, seen
 from tests.waiting import until
 
@@ -190,6 +190,31 @@ def test_of_two_controllers_one_acts_and_the_other_takes_over_without_moving_aga
             two.send_signal(signal.SIGTERM)
             assert two.wait(timeout=20) == 0
             assert remembered(ward) == [moved]
+
+
+@pytest.mark.timeout(200)
+def test_on_a_local_broker_the_next_one_is_in_charge_after_a_kill(tmp_path: Path) -> None:
+    local = {"SEPSIS_MONITOR_BROKER__DATA_DIR": str(tmp_path / "broker"), "SEPSIS_MONITOR_BROKER__ENGINE": "embedded"}
+    with open_bare_ward("127.0.0.1:1", tmp_path, local) as ward:
+        cluster = "SEPSIS_MONITOR_KAFKA__BOOTSTRAP_SERVERS"
+        ward.environment = {name: value for name, value in ward.environment.items() if name != cluster}
+        with serving(ward, "one") as (one, first):
+            until(lambda: metrics(first).get(_IN_CHARGE) == 1, seconds=60, what="the first in charge")
+            done = run(ward, "--once")
+            assert done.returncode == 1
+            assert "another controller of the live budget is in charge" in done.stderr
+            one.kill()
+            one.wait()
+            with serving(ward, "two") as (_, second):
+                until(lambda: metrics(second).get(_IN_CHARGE) == 1, seconds=60, what="the second in charge")
+
+
+def test_a_dry_run_makes_no_topic(embedded_kafka: str, tmp_path: Path) -> None:
+    with open_bare_ward(embedded_kafka, tmp_path, {}) as ward:
+        for _ in range(2):
+            done = run(ward, "--dry-run")
+            assert done.returncode == 1
+            assert "`sepsis-monitor topics create` makes it" in done.stderr
 
 
 def test_without_a_budget_nothing_is_moved(embedded_kafka: str, tmp_path: Path) -> None:
