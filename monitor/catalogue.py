@@ -367,6 +367,21 @@ BUDGET_CATALOGUE: tuple[Metric, ...] = (
         labels=("unit",),
     ),
     Metric(
+        "sepsis_monitor_budget_last_window_false_episodes_per_patient_day",
+        "gauge",
+        "episodes a patient-day",
+        "What a unit bore in the last whole window: the one up to now, or the one that moved its threshold, until the "
+        "next is over. Not there before the first.",
+        labels=("unit",),
+    ),
+    Metric(
+        "sepsis_monitor_budget_last_window_end_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "The event time up to which that window was counted, since 1970: how old it is.",
+        labels=("unit",),
+    ),
+    Metric(
         "sepsis_monitor_budget_allowed_false_episodes_per_patient_day",
         "gauge",
         "episodes a patient-day",

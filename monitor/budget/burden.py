@@ -64,6 +64,11 @@ class UnitBurden:
         wrong = sum(begin_ms <= at < end_ms and not right for at, right in self.ended)
         return Measured(wrong, milliseconds / _DAY_MS)
 
+    @property
+    def policy_at_work(self) -> str | None:
+        """The digest of the policy under which an alert of the unit moved last; None where none has."""
+        return max(self.policies, key=lambda digest: self.policies[digest], default=None)
+
     def last_under_another_ms(self, digest: str) -> int:
         """Return when an alert last moved under another policy than that of the digest; 0 for never."""
         return max((at for name, at in self.policies.items() if name != digest), default=0)

@@ -13,17 +13,25 @@ from typing import Literal
 
 from agents.messages import UnitThreshold
 from agents.policy import Budget, Policy
-from monitor.budget.burden import UnitBurden
+from monitor.budget.burden import UnitBurden, milliseconds_of
 from monitor.budget.law import Measured, next_threshold
 from monitor.budget.thresholds import Thresholds, moved_to
 
-__all__ = ["Limit", "Look", "Outcome", "look", "reset"]
+__all__ = ["Limit", "Look", "Outcome", "Window", "look", "reset"]
 
 _HOUR_MS = 3_600_000
 _SHOWN_HOURS = 24.0  # over which a unit without a budget is measured, for those who look
 
 Limit = Literal["lowest", "highest"]
 Outcome = Literal["off", "waiting", "too_few", "kept", "at_limit", "moved", "begun"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a unit bore in a whole window, and the event time up to which it was counted."""
+
+    measured: Measured
+    until_ms: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,13 @@ class Look:
     until_ms: int
     outcome: Outcome
     record: UnitThreshold | None = None
+    last_window: Window | None = None  # the last whole one that is known, also while the next is not over
+    policy_at_work: str | None = None  # the digest of the policy under which alerts move, where that is known
+
+    @property
+    def elsewhere(self) -> bool:
+        """Tell whether workers alert under another policy than this one: they take no threshold that follows it."""
+        return self.policy_at_work not in {None, self.policy.digest}
 
     @property
     def threshold_after(self) -> float:
@@ -82,8 +97,10 @@ def _look(
     )
     measured = burden.measured(max(begin, since), until)
 
+    whole = Window(measured, until) if begin >= since else _window_of(record)
+
     def found(outcome: Outcome, said: UnitThreshold | None = None) -> Look:
-        return Look(unit, policy, threshold, measured, until, outcome, said)
+        return Look(unit, policy, threshold, measured, until, outcome, said, whole, burden.policy_at_work)
 
     if budget is None:
         return found("off")
@@ -98,6 +115,13 @@ def _look(
     if after == threshold:
         return found("at_limit" if _stuck(budget, threshold, measured.burden or 0.0) else "kept")
     return found("moved", moved_to(unit, policy, after, measured, until_ms=until, now_ms=now_ms))
+
+
+def _window_of(record: UnitThreshold | None) -> Window | None:
+    """Return the window that moved a threshold; None where it was put back, which nothing was counted for."""
+    if record is None or not record.patient_days:
+        return None
+    return Window(Measured(record.episodes, record.patient_days), milliseconds_of(record.counted_until))
 
 
 def _stuck(budget: Budget, threshold: float, burden: float) -> bool:

@@ -44,6 +44,10 @@ class BudgetMetrics:
         gauges, unit = self._made.gauges, _name(each)
         burden, budget = each.measured.burden, each.policy.budget
         gauges["budget_false_episodes_per_patient_day"].labels(unit).set(math.nan if burden is None else burden)
+        whole = each.last_window
+        if whole is not None and whole.measured.burden is not None:  # else the one before is still the last
+            gauges["budget_last_window_false_episodes_per_patient_day"].labels(unit).set(whole.measured.burden)
+            gauges["budget_last_window_end_timestamp_seconds"].labels(unit).set(whole.until_ms / 1000)
         gauges["budget_patient_seconds"].labels(unit).set(each.measured.patient_days * _DAY_SECONDS)
         gauges["budget_raise_threshold"].labels(unit).set(each.threshold_after)
         self._made.counters["budget_moves_total"].labels(unit)
@@ -59,6 +63,9 @@ class BudgetMetrics:
         gauges = self._made.gauges
         for name in ("false_episodes_per_patient_day", "patient_seconds", "raise_threshold"):
             gauges[f"budget_{name}"].remove(unit)
+        with suppress(KeyError):  # before a whole window it was never shown
+            for name in ("false_episodes_per_patient_day", "end_timestamp_seconds"):
+                gauges[f"budget_last_window_{name}"].remove(unit)
         with suppress(KeyError):  # without a budget it was never shown
             gauges["budget_allowed_false_episodes_per_patient_day"].remove(unit)
             for limit in _LIMITS:

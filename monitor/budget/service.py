@@ -136,6 +136,7 @@ class Watch:
     def __init__(self, controller: Controller, charge: InCharge, puts: Puts, metrics: BudgetMetrics) -> None:
         self._controller, self._charge, self._puts, self._metrics = controller, charge, puts, metrics
         self._due = time.monotonic() + _LATE_SECONDS
+        self._elsewhere: set[tuple[str, str | None]] = set()  # units and policies of which it was said
 
     def run(self, stop: threading.Event, every_seconds: float, tell: Callable[[Look], None]) -> None:
         """Look until `stop` is set; `tell` gets each move. A cluster that does not answer is asked again.
@@ -160,11 +161,23 @@ class Watch:
         looks = self._controller.looks(stop)
         if stop.is_set():
             return []
+        self._warn(looks)
         done = self._controller.act(looks, self._charge, self._puts) if in_charge else []
         for each in done:
             _log.info("budget_moved", unit=each.unit, outcome=each.outcome, threshold=each.threshold_after)
         self._metrics.show(looks, done, in_charge=self._charge.held, now=time.time())
         return done
+
+    def _warn(self, looks: Sequence[Look]) -> None:
+        """Say once of each unit that its workers alert under another policy."""
+        found = {(each.unit, each.policy_at_work): each for each in looks if each.elsewhere}
+        for name in sorted(found.keys() - self._elsewhere, key=lambda name: name[0]):
+            each = found[name]
+            _log.warning(
+                "budget_policy_elsewhere", unit=each.unit, policy=each.policy.digest, policy_at_work=name[1],
+                meaning="the unit's last alert moved under another policy: workers take no threshold of this one",
+            )  # fmt: skip
+        self._elsewhere = set(found)
 
     def status(self) -> Status:
         """Return what /livez and /readyz say."""

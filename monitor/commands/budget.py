@@ -55,6 +55,7 @@ _WORDS = {
     "moved": "moves",
     "begun": "begins anew: its policy has changed",
 }
+_ELSEWHERE = "; its last alert moved under another policy, and workers under that one take no threshold of this"
 
 
 @click.command(name="budget")
@@ -246,6 +247,7 @@ def _values(each: Look) -> dict[str, Any]:
         "raise_threshold": each.threshold,
         "raise_threshold_after": each.threshold_after,
         "outcome": each.outcome,
+        "policy_at_work": each.policy_at_work,
     }
 
 
@@ -258,5 +260,5 @@ def _row(each: Look) -> tuple[str, ...]:
         f"{each.measured.patient_days:.1f}",
         f"{each.threshold:.6f}",
         f"{each.threshold_after:.6f}",
-        _WORDS[each.outcome],
+        _WORDS[each.outcome] + (_ELSEWHERE if each.elsewhere else ""),
     )

@@ -53,6 +53,31 @@ def test_a_limit_that_is_reached_is_shown() -> None:
     assert value(metrics.registry, "at_limit", unit="A", limit="lowest") == 0
 
 
+def test_the_last_whole_window_is_shown_while_the_next_is_not_over() -> None:
+    metrics, found = BudgetMetrics(), looked()
+    metrics.show([found], [found], in_charge=True, now=5.0)
+    thresholds = Thresholds()
+    assert found.record is not None
+    thresholds.take(found.record)
+    burden = steady(20, 24, 40)
+    (after,) = look(burden.by_unit(), thresholds, lambda _: POLICY, complete_from_ms=0, now_ms=ms(24))
+    assert after.outcome == "waiting"
+    for shown in (metrics, BudgetMetrics()):  # also one that was started since
+        shown.show([after], [], in_charge=True, now=6.0)
+        assert math.isnan(value(shown.registry, "false_episodes_per_patient_day", unit="A") or 0.0)
+        assert value(shown.registry, "last_window_false_episodes_per_patient_day", unit="A") == 2.0
+        assert value(shown.registry, "last_window_end_timestamp_seconds", unit="A") == ms(24) / 1000
+        shown.show([], [], in_charge=True, now=7.0)
+        assert value(shown.registry, "last_window_end_timestamp_seconds", unit="A") is None
+
+
+def test_before_a_whole_window_none_is_shown() -> None:
+    metrics = BudgetMetrics()
+    (found,) = look(steady(20, 20, 40).by_unit(), Thresholds(), lambda _: POLICY, complete_from_ms=0, now_ms=ms(20))
+    metrics.show([found], [], in_charge=True, now=5.0)
+    assert value(metrics.registry, "last_window_false_episodes_per_patient_day", unit="A") is None
+
+
 def test_a_unit_without_a_name_or_a_budget_is_shown_and_one_that_is_gone_is_not() -> None:
     metrics = BudgetMetrics()
     metrics.show([looked(""), looked("B", budget=False)], [], in_charge=True, now=5.0)

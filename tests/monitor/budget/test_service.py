@@ -6,7 +6,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
+import structlog
 from kafka.errors import KafkaTimeoutError
 
 from agents.messages import UnitThreshold
@@ -176,6 +178,25 @@ def test_a_cluster_that_does_not_answer_is_asked_again() -> None:
     watch.run(stop, 0.01, told.append)
     assert puts.written == [("memory", "A", 0.022), ("logs", "A", 0.022)]
     assert watch.status().ready
+
+
+def test_workers_under_another_policy_are_told_of_once() -> None:
+    reader = _Reader(steady(20, 24, 40))
+    other = msgspec.structs.replace(POLICY, digest="sha256:other")
+    charge, stop = _Charge(held=False), threading.Event()
+
+    def poll() -> None:
+        if reader.reads == 3:
+            stop.set()
+
+    charge.poll = poll  # type: ignore[method-assign]
+    controller = Controller(reader, lambda _: other)  # type: ignore[arg-type]
+    watch = Watch(controller, charge, _Puts(reader), BudgetMetrics())
+    with structlog.testing.capture_logs() as logs:
+        watch.run(stop, 0.01, lambda _: None)
+    (said,) = [each for each in logs if each["event"] == "budget_policy_elsewhere"]
+    assert (said["log_level"], said["unit"], said["policy_at_work"]) == ("warning", "A", POLICY.digest)
+    assert (said["policy"], reader.reads) == ("sha256:other", 3)
 
 
 class _Producer:

@@ -192,6 +192,19 @@ def test_of_two_controllers_one_acts_and_the_other_takes_over_without_moving_aga
             assert remembered(ward) == [moved]
 
 
+def test_workers_under_another_policy_are_told_of(embedded_kafka: str, tmp_path: Path) -> None:
+    with opened(embedded_kafka, tmp_path) as ward:
+        fill(ward, (0, 26), 60)
+        here = said(ward, "--dry-run")
+        assert here["policy_at_work"] == here["policy"]["digest"]
+        assert "another policy" not in run(ward, "--dry-run").stdout
+        file = Path(ward.environment["SEPSIS_MONITOR_POLICY__FILE"])
+        file.write_text(policy_toml(msgspec.structs.replace(POLICY, version="2"), ""))
+        there = said(ward, "--dry-run")
+        assert there["policy_at_work"] == here["policy_at_work"] != there["policy"]["digest"]
+        assert "its last alert moved under another policy" in run(ward, "--dry-run").stdout
+
+
 @pytest.mark.timeout(200)
 def test_on_a_local_broker_the_next_one_is_in_charge_after_a_kill(tmp_path: Path) -> None:
     local = {"SEPSIS_MONITOR_BROKER__DATA_DIR": str(tmp_path / "broker"), "SEPSIS_MONITOR_BROKER__ENGINE": "embedded"}
