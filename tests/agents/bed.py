@@ -90,6 +90,11 @@ class Bed:
         self.alerts.clock(0, 0, ClockSaid("p", self.now_ms, frozenset(everything)))
         return self
 
+    def end_stay(self) -> Bed:
+        """End the stay; what comes after it is decided on as in the next."""
+        self.alerts.end_stay(0, 0, self.now_ms, "the stay ended: discharged")
+        return self
+
     def order(self, kind: str, of: str | None = None, *, name: str | None = None, **fields: Any) -> Bed:
         """Give a command on the last alert, or on the one that is named."""
         self.commands += 1

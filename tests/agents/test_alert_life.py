@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
 
 from agents.episodes import KINDS, alert_id
@@ -14,6 +14,11 @@ from agents.messages import AlertEvent
 from agents.moves import LOST, OPEN
 from tests.agents.bed import POLICY, Bed
 from tests.agents.logs import START
+from tests.agents.plain_life import PlainLife
+
+
+def of_sepsis(told: list[AlertEvent]) -> list[tuple[str, str]]:
+    return [(event.transition, event.state) for event in told if event.kind == "sepsis_risk"]
 
 
 class LifeOfAlerts(RuleBasedStateMachine):
@@ -22,22 +27,33 @@ class LifeOfAlerts(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.bed = Bed()
+        self.plain = PlainLife(self.bed.policy)
         self.history: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     @initialize(latching=st.booleans(), minutes=st.sampled_from([0.0, 5.0]), refractory=st.sampled_from([0.0, 30.0]))
     def begin(self, latching: bool, minutes: float, refractory: float) -> None:
         """Take a policy."""
         policy = structs.replace(
-            POLICY, latching=latching, raise_minutes=minutes, resolve_minutes=minutes, refractory_minutes=refractory
+            POLICY,
+            latching=latching,
+            latch_hours=2,
+            raise_minutes=minutes,
+            resolve_minutes=minutes,
+            refractory_minutes=refractory,
         )
-        self.bed = Bed(policy)
+        self.bed, self.plain = Bed(policy), PlainLife(policy)
+        for wait in (0.0, minutes):  # most that can happen happens to an alert
+            self.something_is_measured(wait, 0.08, 80)
 
     def do(self, name: str, /, *args: Any, **fields: Any) -> list[AlertEvent]:
         """Let something happen; return what was told."""
         self.history.append((name, args, fields))
         before = len(self.bed.told)
         getattr(self.bed, name)(*args, **fields)
-        return self.bed.told[before:]
+        told = self.bed.told[before:]
+        for event in told:
+            self.plain.noted(self.bed.minute, event)
+        return told
 
     @rule(minutes=st.sampled_from([1, 4, 10, 20, 31, 61, 121, 180]))
     def time_goes_by(self, minutes: float) -> None:
@@ -45,12 +61,17 @@ class LifeOfAlerts(RuleBasedStateMachine):
         assert self.do("pass_by", minutes) == []
 
     @rule(
+        minutes=st.sampled_from([0, 1, 4, 5, 10, 21, 61]),
         risk=st.sampled_from([0.01, 0.039, 0.04, 0.059, 0.06, 0.08, 0.12, 0.2, 0.3, 0.5, None]),
         heart_rate=st.sampled_from([40, 80, 80, 150]),
     )
-    def something_is_measured(self, risk: float | None, heart_rate: float) -> None:
-        """Take an observation in."""
-        for event in self.do("see", risk, heart_rate):
+    def something_is_measured(self, minutes: float, risk: float | None, heart_rate: float) -> None:
+        """Take an observation in, after a while."""
+        self.do("pass_by", minutes)
+        wanted = self.plain.measured(self.bed.minute, risk, heart_rate)
+        told = self.do("see", risk, heart_rate)
+        assert of_sepsis(told) == wanted
+        for event in told:
             assert event.transition in {"raised", "updated", "escalated", "resolved"}
             if event.kind == "sepsis_risk" and event.transition == "raised":
                 assert risk is not None
@@ -65,7 +86,10 @@ class LifeOfAlerts(RuleBasedStateMachine):
     @rule(due=st.sets(st.sampled_from(["monitoring_lost", "escalate", "snooze_over"]), min_size=1))
     def the_clock_speaks(self, due: set[str]) -> None:
         """Let it say what may be due, twice."""
-        for event in self.do("clock", *sorted(due)):
+        expected = self.plain.clock_said(self.bed.minute, due)
+        told = self.do("clock", *sorted(due))
+        assert of_sepsis(told) == expected
+        for event in told:
             wanted = {"raised": "monitoring_lost", "escalated": "escalate", "updated": "snooze_over"}
             assert wanted[event.transition] in due
         assert self.do("clock", *sorted(due)) == []
@@ -81,8 +105,8 @@ class LifeOfAlerts(RuleBasedStateMachine):
                 ("mark", {"verdict": "already_treated"}),
             ]
         ),
-        kind=st.sampled_from(KINDS),
-        earlier=st.sampled_from([0, 0, 0, 1]),
+        kind=st.sampled_from(KINDS + KINDS[:1] * 6),
+        earlier=st.sampled_from([0] * 7 + [1]),
         seen=st.booleans(),
     )
     def somebody_says(self, what: tuple[str, dict[str, Any]], kind: str, earlier: int, seen: bool) -> None:
@@ -99,7 +123,40 @@ class LifeOfAlerts(RuleBasedStateMachine):
             assert was.tobytes() == self.bed.rows.tobytes()
         else:
             assert (answer.kind, answer.alert_id) == (kind, alert)
+            if kind == "sepsis_risk":
+                self.plain.obeyed(self.bed.minute, what[0], what[1])
         assert self.do("order", what[0], alert, name=answer.command_id, **what[1]) == []
+
+    @precondition(lambda self: self.plain.phase in {"active", "acknowledged", "snoozed"})
+    @rule(
+        what=st.sampled_from(
+            [("snooze", {"minutes": 60}), ("mark", {"verdict": "already_treated"}), ("dismiss", {"reason": "no"})]
+        ),
+        then=st.lists(
+            st.tuples(st.sampled_from([1, 5, 21]), st.sampled_from([0.05, 0.08, 0.12]), st.sampled_from([80, 150])),
+            min_size=1,
+            max_size=3,
+        ),
+    )
+    def it_goes_on_after_an_answer(
+        self, what: tuple[str, dict[str, Any]], then: list[tuple[float, float, float]]
+    ) -> None:
+        """Let somebody quieten the sepsis alert, and measure while it is quiet."""
+        self.somebody_says(what, "sepsis_risk", 0, seen=True)
+        for minutes, risk, heart_rate in then:
+            self.something_is_measured(minutes, risk, heart_rate)
+
+    @precondition(lambda self: self.bed.minute >= 240)
+    @rule()
+    def the_stay_ends(self) -> None:
+        """Let it end: what is open expires, and nothing else is told."""
+        still_open = {KINDS[kind] for kind in range(len(KINDS)) if self.bed.rows["phase"][0, kind] in OPEN}
+        wanted = self.plain.over(self.bed.minute)
+        told = self.do("end_stay")
+        assert of_sepsis(told) == wanted
+        assert {event.kind for event in told} == still_open
+        assert {(event.transition, event.state) for event in told} <= {("expired", "ended")}
+        assert self.do("end_stay") == []
 
     @invariant()
     def stories_are_whole(self) -> None:
@@ -118,7 +175,7 @@ class LifeOfAlerts(RuleBasedStateMachine):
             assert (event.sequence == 1) == (event.transition == "raised")
             ended = state.get(event.alert_id) == "ended"
             assert not ended or event.transition == "marked"
-            assert (event.state == "ended") == (ended or event.transition == "resolved")
+            assert (event.state == "ended") == (ended or event.transition in {"resolved", "expired"})
             sequences[event.alert_id] = event.sequence
             state[event.alert_id] = event.state
         for number, kind in enumerate(KINDS):
@@ -135,4 +192,4 @@ class LifeOfAlerts(RuleBasedStateMachine):
 
 
 TestLifeOfAlerts = LifeOfAlerts.TestCase
-TestLifeOfAlerts.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLifeOfAlerts.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
