@@ -1,4 +1,4 @@
-"""Trying again for as long as a cluster cannot be used, later and later, and saying each time why."""
+"""Trying again for as long as a cluster cannot be used, later and later, and saying why."""
 
 from __future__ import annotations
 
@@ -10,13 +10,40 @@ import structlog
 
 from monitor.errors import Unavailable
 
-__all__ = ["until_available"]
+__all__ = ["Setbacks", "until_available"]
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _TICK_SECONDS = 1.0
 _Result = TypeVar("_Result")
 
 _log = structlog.get_logger(__name__)
+
+
+class Setbacks:
+    """How long a loop that goes on for ever waits after a failure, and what it tells of it: each change, once."""
+
+    def __init__(self, event: str) -> None:
+        """Name the log's events: `event` for a failure, `event`_over for the end of it."""
+        self._event, self._pause, self._told = event, _FIRST_PAUSE_SECONDS, ""
+
+    @property
+    def standing(self) -> bool:
+        """Whether what was tried last failed."""
+        return bool(self._told)
+
+    def failed(self, meaning: str) -> float:
+        """Note a failure, told where its meaning is new; return the seconds to wait, from 1 s doubling to 30 s."""
+        if meaning != self._told:
+            _log.warning(self._event, meaning=meaning)
+        self._told = meaning
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        return pause
+
+    def over(self) -> None:
+        """Note that it works, told where it did not before."""
+        if self._told:
+            _log.info(f"{self._event}_over", meaning="it works again")
+        self._told, self._pause = "", _FIRST_PAUSE_SECONDS
 
 
 def until_available(

@@ -17,6 +17,8 @@ from monitor.budget.controller import Look, look, reset
 from monitor.budget.metrics import BudgetMetrics
 from monitor.budget.reading import BudgetReader
 from monitor.errors import Failure
+from monitor.refusals import why
+from monitor.retrying import Setbacks
 
 __all__ = ["MOST_UNITS", "Controller", "InCharge", "Puts", "Watch"]
 
@@ -137,6 +139,7 @@ class Watch:
         self._controller, self._charge, self._puts, self._metrics = controller, charge, puts, metrics
         self._due = time.monotonic() + _LATE_SECONDS
         self._elsewhere: set[tuple[str, str | None]] = set()  # units and policies of which it was said
+        self._setbacks = Setbacks("budget_look_failed")
 
     def run(self, stop: threading.Event, every_seconds: float, tell: Callable[[Look], None]) -> None:
         """Look until `stop` is set; `tell` gets each move. A cluster that does not answer is asked again.
@@ -148,12 +151,12 @@ class Watch:
             try:
                 for done in self._once(stop):
                     tell(done)
+                self._setbacks.over()
                 self._due = time.monotonic() + every_seconds + _LATE_SECONDS
                 while not stop.is_set() and time.monotonic() - began < every_seconds:
                     self._charge.poll()
             except KafkaError as error:
-                _log.warning("budget_look_failed", meaning=f"the cluster does not answer: {type(error).__name__}")
-                stop.wait(1.0)
+                stop.wait(self._setbacks.failed(why(error, "budget", "Read or Write")))
 
     def _once(self, stop: threading.Event) -> list[Look]:
         # Who was put in charge during the look may not have read what the one before wrote last.
@@ -181,5 +184,5 @@ class Watch:
 
     def status(self) -> Status:
         """Return what /livez and /readyz say."""
-        late = time.monotonic() > self._due
+        late = self._setbacks.standing or time.monotonic() > self._due
         return Status(live=True, ready=not late, failing=("kafka",) if late else ())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from kafka.errors import KafkaError
 from rich.console import Console
 from rich.live import Live
 
@@ -16,6 +17,7 @@ from monitor.errors import Failure
 from monitor.follow import TopicReader
 from monitor.handover import sections
 from monitor.invocation import Invocation, pass_invocation
+from monitor.refusals import why
 from monitor.signals import stop_requested
 from monitor.ward_options import check_unit, ward_options, ward_to_read
 from monitor.ward_view import board
@@ -104,5 +106,6 @@ def _show(console: Console, picture: Any, thread: TopicReader, stop: threading.E
 
 def _check(thread: TopicReader) -> None:
     if thread.error is not None:
-        msg = f"reading the ward failed: {thread.error}"
+        reason = why(thread.error, "board") if isinstance(thread.error, KafkaError) else str(thread.error)
+        msg = f"reading the ward failed: {reason}"
         raise Failure(msg) from thread.error

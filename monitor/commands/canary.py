@@ -22,6 +22,7 @@ from monitor.finite_range import FiniteRange
 from monitor.follow import assign
 from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Instruments
+from monitor.refusals import why
 from monitor.settings import Settings
 from monitor.signals import stop_requested
 from monitor.topic_admin import create_topics
@@ -134,7 +135,7 @@ def _round(canaries: Canaries, partitions: int, within: float) -> Round:
     try:
         return canaries.round(within)
     except KafkaError as error:
-        _log.warning("canary_round_failed", meaning=f"the cluster does not answer: {type(error).__name__}")
+        _log.warning("canary_round_failed", meaning=why(error, "canary", "Read or Write"))
         return Round(missed=list(range(partitions)))
 
 

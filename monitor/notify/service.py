@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,17 +22,20 @@ from agents.messages import AlertEvent
 from agents.observer import Status
 from monitor.catalogue import NOTIFY_CATALOGUE
 from monitor.errors import Failure
-from monitor.follow import POLL_MS, partitions_of, poll
+from monitor.follow import partitions_of, poll
 from monitor.metrics import Instruments
 from monitor.notify.outbox import OUTBOX_FILE, Outbox, Read
 from monitor.notify.receivers import Receiver
 from monitor.notify.sending import Post, Sender, post
+from monitor.refusals import why
+from monitor.retrying import Setbacks
 
 __all__ = ["Notifier", "NotifyMetrics", "sole_user"]
 
 _TAKEN_AT_ONCE = 500  # records a transaction
 _HOUSEKEEPING_SECONDS = 3600.0
 _ASK_SECONDS = 5.0
+_PAUSE_SECONDS = 0.2  # between looks at the outbox while the topic cannot be read
 _ASK_MS = 3_000
 _UNHEARD_SECONDS = 30.0  # the cluster has not answered for so long: /readyz says so
 _JOIN_SECONDS = 60.0
@@ -115,6 +118,7 @@ class Notifier:
         self._decoder = msgspec.json.Decoder(AlertEvent)
         self._senders = [Sender(each, folder, clock, self.metrics.attempted, post) for each in receivers]
         self._heard = self._asked = time.monotonic()
+        self._setbacks, self._next_read = Setbacks("notify_read_failed"), 0.0
         self._tidied = 0.0
         self.unreadable = 0
         self._assign(start)
@@ -145,7 +149,7 @@ class Notifier:
             sender.start()
         try:
             while not stop.is_set():
-                self._read()
+                self._read(stop)
                 self._move_on()
                 if once and self._reached(ends) and not self._waiting():
                     return
@@ -159,16 +163,20 @@ class Notifier:
             failing.append("kafka")
         return Status(live=True, ready=not failing, failing=tuple(failing))
 
-    def _read(self) -> None:
-        """Take what the topic has new; where the cluster does not answer, what waits is sent all the same."""
+    def _read(self, stop: threading.Event) -> None:
+        """Take what the topic has new; where the cluster does not let it, what waits is sent all the same."""
+        if time.monotonic() < self._next_read:
+            stop.wait(_PAUSE_SECONDS)
+            return
         try:
-            polled = poll(self._consumer, max_records=_TAKEN_AT_ONCE)
+            polled = self._poll()
         except KafkaError as error:
-            _log.warning("notify_read_failed", meaning=f"the cluster does not answer: {type(error).__name__}")
-            time.sleep(POLL_MS / 1000)
+            # A refusal may come later than an empty answer: only some time without one is an end of it.
+            self._asked = self._next_read = time.monotonic() + self._setbacks.failed(why(error, "subscriber"))
             return
         now = self._clock()
         if polled or self._answers():
+            self._setbacks.over()
             self._heard = time.monotonic()
             self.metrics.read(now)
         reads = [self._decoded(record, now) for records in polled.values() for record in records]
@@ -176,15 +184,22 @@ class Notifier:
             for sender in self._senders:
                 sender.wake()
 
+    def _poll(self) -> dict[TopicPartition, list[Any]]:
+        """Return records; raises KafkaError. Of each partition the client may still hold a refusal that is old."""
+        for _ in self._consumer.assignment() if self._setbacks.standing else ():
+            with suppress(KafkaError):
+                return poll(self._consumer, max_records=_TAKEN_AT_ONCE)
+        return poll(self._consumer, max_records=_TAKEN_AT_ONCE)
+
     def _answers(self) -> bool:
-        """Ask the cluster now and then whether it is there: `poll` does not say why it has nothing."""
+        """Ask the cluster now and then whether it is there, which `poll` does not say."""
         if time.monotonic() - self._asked < _ASK_SECONDS:
             return False
         self._asked = time.monotonic()
         try:
             self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=_ASK_MS)
         except KafkaError as error:
-            _log.warning("notify_cluster_silent", meaning=f"the cluster does not answer: {type(error).__name__}")
+            self._setbacks.failed(why(error, "subscriber"))  # `poll` goes on: it pauses by itself where nobody is there
             return False
         return True
 

@@ -7,6 +7,11 @@ whose user is no longer known.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +21,12 @@ import pytest
 from agents.exits import Exit
 from agents.topics import Topics
 from monitor.access import ROLES, Grant, grants
+from monitor.brokers.probe import free_port
 from monitor.settings import load_settings
 from tests.e2e.test_security import Part, failing
 from tests.e2e.ward import Ward
 from tests.monitor.guarded import PASSWORD, GuardedBroker, guarded_broker
+from tests.monitor.notify.hooks import write_receivers
 from tests.waiting import until
 
 _SETTINGS = load_settings(None, {"topics.prefix": "icu.", "worker.group": "icu-workers"})
@@ -110,6 +117,46 @@ def test_a_worker_whose_password_is_changed_says_so_and_loses_nothing(broker: Gu
     until(lambda: ready_however_often_it_starts(ward) and both <= scored(ward), seconds=90, what="both scored")
     assert "SaslAuthenticationFailed" in ward.log()
     assert PASSWORD not in ward.log()
+
+
+def test_a_notifier_that_may_not_read_says_which_right_is_missing_and_goes_on_with_it(
+    broker: GuardedBroker, tmp_path: Path
+) -> None:
+    port = free_port()
+    file = write_receivers(
+        tmp_path, '[[receivers]]\nname = "pager"\nurl = "http://127.0.0.1:9/"\nsecret_file = "secret"\n'
+    )
+    more = {"SEPSIS_MONITOR_HTTP__PORT": str(port), "SEPSIS_MONITOR_LOG__FORMAT": "json"}
+    environment = {**os.environ, **Part(broker, "subscriber").environment, **more}
+    words = ["notify", str(file), "--state", str(tmp_path / "outbox")]
+    log, right = tmp_path / "log", [one for one in of_role("subscriber") if one.name == Topics("icu.").alert_events]
+    with log.open("w") as out:
+        notifier = subprocess.Popen([sys.executable, "-m", "monitor", *words], env=environment, stderr=out)
+    try:
+        until(lambda: "last_read_timestamp_seconds 0.0" not in told(port, "metrics"), seconds=60, what="a first read")
+        broker.revoke("User:subscriber", right)
+        try:
+            until(lambda: "kafka" in told(port, "readyz"), seconds=90, what="not ready")
+        finally:
+            broker.grant("User:subscriber", right)
+        until(lambda: told(port, "readyz").strip() == "[]", seconds=90, what="ready again")
+    finally:
+        notifier.terminate()
+        notifier.wait(timeout=60)
+    lines = [json.loads(line) for line in log.read_text().splitlines() if "notify_read_failed" in line]
+    assert [line["event"] for line in lines] == ["notify_read_failed", "notify_read_failed_over"]
+    assert "Read of the topic icu.alerts.events.v1" in lines[0]["meaning"]
+    assert len(log.read_text().splitlines()) < 40, log.read_text()[-3000:]
+
+
+def told(port: int, page: str) -> str:
+    """Return what a program answers, also where it is not ready; while it does not answer, what it might before."""
+    try:
+        return str(urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5).read().decode())
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
+    except OSError:
+        return "last_read_timestamp_seconds 0.0"
 
 
 def ended(ward: Ward) -> bool:

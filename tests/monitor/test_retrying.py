@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.errors import Failure, Unavailable
-from monitor.retrying import until_available
+from monitor.retrying import Setbacks, until_available
 
 
 class Cluster:
@@ -51,3 +51,23 @@ def test_what_another_try_does_not_mend_ends_it() -> None:
     with pytest.raises(Failure, match="4 partitions"):
         until_available(cluster.ask, cluster.alive, sleep=cluster.sleep)
     assert len(cluster.asked) == 2
+
+
+def test_a_loop_waits_longer_and_longer_and_tells_each_change_once() -> None:
+    with capture_logs() as logs:
+        setbacks = Setbacks("read_failed")
+        pauses = [setbacks.failed("refused") for _ in range(7)]
+        standing = [setbacks.standing]
+        setbacks.failed("silent")
+        setbacks.over()
+        setbacks.over()
+        standing.append(setbacks.standing)
+        assert setbacks.failed("silent") == 1.0
+    assert standing == [True, False]
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert [(line["event"], line["meaning"]) for line in logs] == [
+        ("read_failed", "refused"),
+        ("read_failed", "silent"),
+        ("read_failed_over", "it works again"),
+        ("read_failed", "silent"),
+    ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
 import structlog
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from structlog.testing import capture_logs
 
 from agents.messages import UnitThreshold
+from agents.observer import Status
 from agents.topics import Topics
 from monitor.budget.appending import Appender
 from monitor.budget.burden import Burden
@@ -197,6 +200,49 @@ def test_workers_under_another_policy_are_told_of_once() -> None:
     (said,) = [each for each in logs if each["event"] == "budget_policy_elsewhere"]
     assert (said["log_level"], said["unit"], said["policy_at_work"]) == ("warning", "A", POLICY.digest)
     assert (said["policy"], reader.reads) == ("sha256:other", 3)
+
+
+def test_a_look_that_was_refused_is_no_ready_controller_and_names_the_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    controller, charge, puts = ward()
+    stop = threading.Event()
+    states: list[Status] = []
+    watch = Watch(controller, charge, puts, BudgetMetrics())
+
+    def refuse(_stop: threading.Event) -> None:
+        states.append(watch.status())
+        if len(states) == 2:
+            stop.set()
+        raise TopicAuthorizationFailedError({"x.risk.scores.v1"})
+
+    monkeypatch.setattr(puts.reader, "catch_up", refuse)
+    with capture_logs() as logs:
+        watch.run(stop, 0.01, print)
+    assert [status.ready for status in states] == [True, False]
+    assert states[1].failing == ("kafka",)
+    assert [line["event"] for line in logs] == ["budget_look_failed"]
+    assert "Read or Write of the topic x.risk.scores.v1" in logs[0]["meaning"]
+
+
+def test_a_controller_that_looks_no_more_is_late_after_a_minute_and_its_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    controller, charge, puts = ward()
+    stop, now = threading.Event(), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watch = Watch(controller, charge, puts, BudgetMetrics())
+    ready: list[bool] = []
+
+    def poll() -> None:  # the cluster is silent from here on, and the look after the next never ends
+        for at in (70.0, 71.0):
+            now[0] = at
+            ready.append(watch.status().ready)
+        stop.set()
+
+    charge.poll = poll  # type: ignore[method-assign]
+    watch.run(stop, 10.0, print)
+    assert ready == [True, False]
 
 
 class _Producer:
