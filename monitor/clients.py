@@ -23,6 +23,7 @@ from kafka.errors import (
 )
 from pydantic import SecretStr
 
+from monitor.client_key import check_client_key
 from monitor.errors import Failure, Unavailable
 from monitor.sections import KafkaSettings
 
@@ -39,7 +40,8 @@ _PLAIN_WORDS = {"ECONNREFUSED": "the connection was refused", "DNS Resolution": 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the options of connection and security under their Kafka names, those only that are set.
 
-    Files of passwords are read. Raises Failure where one names a file that is not there, or that holds no password.
+    Files of passwords are read. Raises Failure where one names a file that is not there, or that holds no password,
+    and where the client's key cannot be used.
     """
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
     if kafka.sasl_mechanism is not None:
@@ -59,6 +61,9 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
         password = _password(kafka, "ssl_password")
         if password is not None:
             options["ssl_password"] = password
+        if "ssl_certfile" in options:
+            password_key = f"kafka.ssl_password{'' if kafka.ssl_password_file is None else '_file'}"
+            check_client_key(options["ssl_certfile"], options["ssl_keyfile"], password, password_key)
     return options
 
 

@@ -31,7 +31,10 @@ def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
     """Return the partitions of a topic; raises Failure when it does not exist."""
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
-        msg = f"there is no topic {topic}: `sepsis-monitor topics create` makes it, and topics.prefix may differ"
+        msg = (
+            f"there is no topic {topic}: `sepsis-monitor topics create` makes it, or this user "
+            "may not see it, or topics.prefix differs"
+        )
         raise Failure(msg)
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 

@@ -44,6 +44,9 @@ def _joined(value: object) -> object:
 def _servers(value: str) -> str:
     servers = [server.strip() for server in value.split(",") if server.strip()]
     for server in servers:
+        if "@" in server or "/" in server:  # not shown again: what stands before an @ is often a password
+            msg = "should be host:port without a user, a password or a scheme: those have settings of their own"
+            raise ValueError(msg)
         host, colon, port = server.rpartition(":")
         if not (colon and host and port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT):
             msg = "should be host:port, several of them with commas between"

@@ -147,7 +147,10 @@ def _refuse_missing_topics(positions: GroupPositions, topics: Topics) -> None:
         try:
             positions.partitions(topic)
         except KafkaError as error:
-            msg = f"there is no topic {topic} to publish to; `sepsis-monitor topics create` makes it ({error})"
+            msg = (
+                f"there is no topic {topic} to publish to, or this user may not see it; `sepsis-monitor topics create` "
+                f"makes it ({error})"
+            )
             raise Failure(msg) from error
 
 

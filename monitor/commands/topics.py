@@ -93,6 +93,8 @@ def _show(states: Sequence[TopicState], *, as_json: bool) -> None:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
         return
     print_table(("TOPIC", "STATE", "PARTITIONS", "REPLICAS", "KEPT", "DIFFERS"), [_row(state) for state in states])
+    if any(state.state == "missing" for state in states):
+        click.echo("sepsis-monitor: what is missing is not there, or this user may not see it", err=True)
 
 
 def _row(state: TopicState) -> tuple[str, ...]:

@@ -89,6 +89,11 @@ def test_units_have_policy_files_of_their_own(config: Path, monkeypatch: pytest.
         ("[kafka]\nsecurity_protocol = 'SASL_SSL'", ["kafka", "sasl_mechanism is needed"]),
         ("[kafka]\nsasl_plain_password = 'a'\nsasl_plain_password_file = '/a'", ["set one of them"]),
         ("[kafka]\nssl_password = 'a'\nssl_password_file = '/a'", ["ssl_password and ssl_password_file"]),
+        (
+            "[kafka]\nbootstrap_servers = 'user:hunter2@k:9092'",
+            ["kafka.bootstrap_servers", "without a user, a password"],
+        ),
+        ("[kafka]\nbootstrap_servers = 'a:1,kafka://k:9092'", ["kafka.bootstrap_servers", "or a scheme"]),
         ("[kafka]\nbootstrap_servers = 'broker'", ["kafka.bootstrap_servers", "host:port"]),
         ("[kafka]\nssl_certfile = '/a'", ["ssl_certfile and ssl_keyfile belong together"]),
         ("[topics]\nprefix = 'a/b'", ["topics.prefix", "a string"]),
