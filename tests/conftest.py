@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -12,7 +14,20 @@ import structlog
 from monitor.settings import ENV_PREFIX
 from tests.brokers import apache_kafka, embedded_kafka
 
-__all__ = ["apache_kafka", "embedded_kafka"]
+__all__ = ["apache_kafka", "embedded_kafka", "skipped_lines"]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say at the end what was not run and why, so that a green run tells how much of it is green."""
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
+    for line in skipped_lines(reasons):
+        terminalreporter.write_line(line, yellow=bool(reasons))
+
+
+def skipped_lines(reasons: Iterable[str]) -> list[str]:
+    """Return one line for each reason for which tests were skipped, those of most tests first."""
+    counted = Counter(reason.removeprefix("Skipped: ") for reason in reasons)
+    return [f"NOT RUN: {count} tests: {reason}" for reason, count in counted.most_common()] or ["NOT RUN: nothing"]
 
 
 @pytest.fixture(scope="session", autouse=True)
