@@ -25,11 +25,18 @@ _COMPACTED = {
 }
 # An admission event counts once a worker has appended it to the patient's log: until then a later one must not take its
 # place, however long the workers are away.
-_ADMISSIONS = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(14 * _DAY_MS)}
+_ADMISSIONS = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(_DAY_MS),
+    "min.compaction.lag.ms": str(14 * _DAY_MS),
+    "max.compaction.lag.ms": str(15 * _DAY_MS),
+}
+# What was erased has a tombstone, and must be gone by a day that can be named: not when there is enough to compact.
+_LATEST = {**_COMPACTED, "max.compaction.lag.ms": str(_DAY_MS)}
 # State records of a patient come with every observation. A quarter of an hour is kept whole: within it the worker that
 # was thought dead, and wrote a stale record on its way out, has been started again, and the recovery that comes with
 # that has put the right record last (`agents.table`).
-CHANGELOG_CONFIG = {**_COMPACTED, "min.compaction.lag.ms": str(15 * _MINUTE_MS)}
+CHANGELOG_CONFIG = {**_LATEST, "min.compaction.lag.ms": str(15 * _MINUTE_MS)}
 # A gateway gone wild must not be stopped by the broker, where nobody sees it, but be refused here, where it is kept.
 _LARGEST_OBSERVATION = {"max.message.bytes": str(8 * 1024 * 1024)}
 # A threshold that a controller woken too late has put over a newer one is put right well within this time.
@@ -93,8 +100,13 @@ class TopicSpec:
     partitions: int | None = None  # where it is not `topics.partitions`
 
 
-def _by_time(days: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * _DAY_MS)}
+def _by_time(days: int, segment_days: int = 1) -> dict[str, str]:
+    """Return the settings of a history: a record lives for `days`, and up to `segment_days` longer."""
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(days * _DAY_MS),
+        "segment.ms": str(segment_days * _DAY_MS),
+    }
 
 
 def topic_specs(topics: Topics) -> tuple[TopicSpec, ...]:
@@ -102,9 +114,10 @@ def topic_specs(topics: Topics) -> tuple[TopicSpec, ...]:
     return (
         TopicSpec(topics.observations, _by_time(14) | _LARGEST_OBSERVATION),
         TopicSpec(topics.admissions, _ADMISSIONS | _LARGEST_OBSERVATION),
-        TopicSpec(topics.scores, _COMPACTED),
-        TopicSpec(topics.alert_events, _by_time(730)),
-        TopicSpec(topics.alert_state, _COMPACTED),
+        TopicSpec(topics.scores, _LATEST),
+        # With a segment a day it would be 730 of them a partition, each with two indices that a broker keeps mapped.
+        TopicSpec(topics.alert_events, _by_time(730, segment_days=7)),
+        TopicSpec(topics.alert_state, _LATEST),
         TopicSpec(topics.alert_commands, _by_time(30)),
         TopicSpec(topics.rejected, _by_time(60) | _LARGEST_REJECTED),
         TopicSpec(topics.budgets, _THRESHOLDS, partitions=1),

@@ -48,6 +48,7 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
     }
     gateway = {topics.observations: ("Write",), topics.admissions: ("Write",)}
     canary = {**gateway, topics.alert_events: ("Read",)}
+    eraser = {**gateway, topics.admissions: ("Read", "Write"), topics.scores: ("Read",)}
     budget = {
         **dict.fromkeys((topics.admissions, topics.scores, topics.alert_events), ("Read",)),
         topics.observations: ("Write",),
@@ -68,7 +69,11 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
             for name in (topics.admissions, topics.scores, topics.alert_events, topics.alert_state, topics.budgets)
         ),
         _topic("staff", topics.alert_commands, "Write"),
-        *(_topic("eraser", name, *gateway.get(name, ("Describe",)), "DescribeConfigs") for name in public),
+        *(
+            _topic("eraser", name, *eraser.get(name, ("Describe",)), "DescribeConfigs")
+            for name in public
+            if name != topics.budgets
+        ),
         Grant("eraser", "group", group, "literal", ("Describe",)),
         *(_topic("budget", name, *budget.get(name, ("Describe",)), "DescribeConfigs") for name in public),
         Grant("budget", "group", budget_group(group), "literal", ("Read",)),

@@ -10,44 +10,41 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kafka.errors import KafkaError
 
 from agents.checking import PATIENT_ID
 from agents.clock import ERASE, clock_record
-from agents.topics import Topics, topic_specs
+from agents.topics import CHANGELOG_CONFIG, Topics, topic_specs
 from monitor import clients
 from monitor.errors import Failure
+from monitor.known_patients import is_known
 from monitor.positions import GroupPositions
+from monitor.remains import Remains, remains_of
 from monitor.settings import Settings
 from monitor.topic_admin import plan_topics
 
-__all__ = ["Remains", "erase"]
+__all__ = ["erase"]
 
 _SEND_SECONDS = 30.0
-_DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True)
-class Remains:
-    """What becomes of a patient's records on one topic."""
-
-    topic: str
-    what: str
-
-
-def erase(settings: Settings, bootstrap: str, patient: str, patience: float) -> Sequence[Remains]:
+def erase(
+    settings: Settings, bootstrap: str, patient: str, patience: float, *, force: bool = False
+) -> Sequence[Remains]:
     """Erase a patient, wait until the workers have done so, and say what remains on each topic and until when.
 
-    Raises Failure for what is no patient id, where the cluster does not take the records, and where no worker has come
-    so far within `patience` seconds (it then does so later).
+    Raises Failure for what is no patient id, for a patient of whom nothing is known (unless `force`: the id would be
+    written to the topics, and it may be one in clear), where the cluster does not take the records, and where no
+    worker has come so far within `patience` seconds (it then does so later).
     """
     if not PATIENT_ID.fullmatch(patient):
         msg = "that is no patient id (1 to 64 letters, digits, _ and -); nothing was erased"
         raise Failure(msg)
     topics = Topics(settings.topics.prefix)
     remains = _remains(settings, bootstrap, topics)  # refuses before anything is sent, where a topic cannot be seen
+    if not force:
+        _refuse_a_stranger(settings, bootstrap, topics, patient)
     producer = clients.producer(settings.kafka, bootstrap)
     admin = clients.admin(settings.kafka, bootstrap)
     try:
@@ -73,26 +70,33 @@ def erase(settings: Settings, bootstrap: str, patient: str, patience: float) -> 
     return remains
 
 
+def _refuse_a_stranger(settings: Settings, bootstrap: str, topics: Topics, patient: str) -> None:
+    try:
+        known = is_known(settings, bootstrap, topics, patient)
+    except KafkaError as error:
+        msg = f"cannot read whether the patient is known ({type(error).__name__} {error}); nothing was erased"
+        raise Failure(msg) from error
+    if not known:
+        msg = (
+            "nothing is known of this patient under that key: neither a risk nor an admission; nothing was erased, nor "
+            "was the id written anywhere. An id in clear needs --pseudonym-key; --force erases all the same"
+        )
+        raise Failure(msg)
+
+
 def _remains(settings: Settings, bootstrap: str, topics: Topics) -> list[Remains]:
     """Return what the topics' own settings, as they are on the cluster, mean for what has been written until now."""
     found = []
-    for state in plan_topics(bootstrap, settings, topic_specs(topics)):
+    now_ms = round(time.time() * 1000)
+    specs = [spec for spec in topic_specs(topics) if spec.name != topics.budgets]  # which has nothing of a patient
+    for state in plan_topics(bootstrap, settings, specs):
         if state.state == "missing":
             msg = f"there is no topic {state.name}, or this user may not see it; nothing was erased"
             raise Failure(msg)
-        config = {**state.config, **state.differs}
-        if "delete" not in config.get("cleanup.policy", "") and "retention.ms" not in config:
-            found.append(Remains(state.name, "tombstone; gone with the next compaction"))
-            continue
-        kept_ms = int(config.get("retention.ms", -1))
-        until = (
-            "for ever"
-            if kept_ms < 0
-            else f"until {time.strftime('%Y-%m-%d', time.gmtime(time.time() + kept_ms / 1000))}"
-        )
-        found.append(Remains(state.name, f"kept {until}, {max(kept_ms, 0) // _DAY_MS} days from now at most"))
+        found.append(remains_of(state.name, {**state.config, **state.differs}, now_ms))
     changelog = f"{topics.prefix}{settings.worker.group}-patients-changelog"
+    gone = remains_of(changelog, CHANGELOG_CONFIG, now_ms).what.removeprefix("tombstone; ")
     found.append(
-        Remains(changelog, "a stub with the patient id and counters; the rest is gone with the next compaction")
+        Remains(changelog, f"a stub with the patient id and counters; {gone} (as this version makes the topic)")
     )
     return found

@@ -26,6 +26,7 @@ __all__ = ["command"]
     metavar="FILE",
     help="PATIENT is the id in clear: take the pseudonym that it has under this key.",
 )
+@click.option("--force", is_flag=True, help="Even if the topics know no such patient: PATIENT is written to them.")
 @click.option("--yes", is_flag=True, help="Do not ask: an open stay ends, and with it its alerts.")
 @click.option(
     "--within",
@@ -38,12 +39,20 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a topic.")
 @pass_invocation
 def command(
-    invocation: Invocation, *, patient: str, pseudonym_key: Path | None, yes: bool, within: float, as_json: bool
+    invocation: Invocation,
+    *,
+    patient: str,
+    pseudonym_key: Path | None,
+    force: bool,
+    yes: bool,
+    within: float,
+    as_json: bool,
 ) -> None:
     """Erase PATIENT: state, latest risk and alerts at once; say what ages out, and when.
 
     Nobody watches the patient from then on, until something new is measured. What has been read from the topics by
-    others is theirs to erase.
+    others is theirs to erase. A patient of whom no risk and no admission is known is refused: PATIENT may be an id in
+    clear, or the key another one.
 
     Example: sepsis-monitor forget p000018 --yes
     """
@@ -53,7 +62,7 @@ def command(
     if not yes:
         click.confirm("An open stay of the patient ends, and with it its alerts. Erase?", abort=True, err=True)
     with open_broker(settings, alone="refuse") as bootstrap:
-        remains = erase(settings, bootstrap, patient, within)
+        remains = erase(settings, bootstrap, patient, within, force=force)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in remains], indent=2))
     else:

@@ -58,6 +58,17 @@ def test_an_admission_outlives_an_outage_of_the_workers_as_the_log_does() -> Non
     assert kept >= int(configs["vitals.observations.v1"]["retention.ms"])
 
 
+def test_what_is_erased_is_gone_by_a_day_that_can_be_named() -> None:
+    for spec in topic_specs(Topics()):
+        if spec.name == "budgets.thresholds.v1":
+            continue  # nothing of a patient
+        assert int(spec.config["segment.ms"]) <= 7 * 86_400_000
+        if spec.config["cleanup.policy"] == "compact":
+            least, most = (int(spec.config.get(f"{one}.compaction.lag.ms", 0)) for one in ("min", "max"))
+            assert least < most <= 15 * 86_400_000
+    assert int(CHANGELOG_CONFIG["min.compaction.lag.ms"]) < int(CHANGELOG_CONFIG["max.compaction.lag.ms"])
+
+
 def test_what_is_read_from_its_beginning_stays_short() -> None:
     configs = {spec.name: spec.config for spec in topic_specs(Topics())}
     for config in (configs["risk.scores.v1"], configs["alerts.state.v1"], CHANGELOG_CONFIG):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -68,6 +69,16 @@ def test_nothing_of_a_patient_gets_out_and_a_patient_can_be_erased(embedded_kafk
         stub = latest(everything(ward)[changelog])[erased]
         assert stub is not None
         assert len(stub) < 200
+        assert not any("budgets" in one["topic"] for one in remains)
+        assert all(re.search(r" (until|by) 20\d\d-\d\d-\d\d", one["what"]) for one in remains)
+        before = {topic: len(records) for topic, records in everything(ward).items()}
+        strange = say(ward, "forget", clear[3], "--yes")  # in clear, without the key
+        assert (strange.exit_code, strange.stdout) == (1, "")
+        assert "nothing is known of this patient under that key" in strange.stderr
+        assert clear[3] not in strange.stderr
+        assert {topic: len(records) for topic, records in everything(ward).items()} == before
+        said.append(say(ward, "forget", "nobody-0815", "--yes", "--force"))
+        assert latest(ward.records(ward.topics.admissions))[b"nobody-0815"] is None
         said.append(say(ward, "forget", ids[2], "--yes"))
         assert latest(ward.records(ward.topics.scores))[ids[2].encode()] is None
         for records in everything(ward).values():
@@ -78,7 +89,7 @@ def test_nothing_of_a_patient_gets_out_and_a_patient_can_be_erased(embedded_kafk
         )
         assert ward.terminate() == 0
         outputs = [ward.log(), metrics, *(one.output for one in said)]
-    assert [one.exit_code for one in said] == [0, 0, 0]
+    assert [one.exit_code for one in said] == [0, 0, 0, 0]
     assert "worker_stopped" in outputs[0]
     assert "sepsis_monitor_observations_rejected_total" in metrics
     for secret in (*clear[:2], *ids, "Smith,", _MARK, _KEY):

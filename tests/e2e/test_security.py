@@ -132,7 +132,7 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
         handed = Part(broker, "board").say("handover", "--json")
         looked = Part(broker, "budget").say("budget", "--once", "--json")
         put_back = Part(broker, "budget").say("budget", "--reset", "--json")
-        erased = Part(broker, "eraser").say("forget", "p1", "--yes")
+        erased = Part(broker, "eraser").say("forget", real_stays(6, seed=5).patient_ids[0], "--yes")
         assert ward.terminate() == 0
     finally:
         for process in ward.workers.values():
