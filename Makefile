@@ -74,8 +74,14 @@ $(VENV)-audit/.installed: pyproject.toml constraints.txt
 sbom: install $(VENV)-audit/.installed
 	$(BIN)/cyclonedx-py environment $(AUDIT)/python --pyproject pyproject.toml --of JSON --output-file sbom.json
 
+# By names and released versions: an index has no advisories on a build of its own (2.13.0+cpu), nor on this project. With
+# --strict a package that could not be looked up is a failure, for nothing is known of it.
 audit: install $(VENV)-audit/.installed
-	$(BIN)/pip-audit --path "$$($(AUDIT)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(AUDIT)/python -m pip freeze --exclude sepsis-monitor | sed -E 's/\+[A-Za-z0-9.]+$$//' > $(VENV)-audit/released.txt
+	test -s $(VENV)-audit/released.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)-audit/released.txt || { echo "make audit: a package \
+	has a known weakness, or was not looked up (see above). It needs an index with advisories: run it where pypi.org can be \
+	reached, or with PIP_AUDIT_VULNERABILITY_SERVICE=osv where api.osv.dev can" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
