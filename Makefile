@@ -16,7 +16,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test check chaos mutants recovery-bench soak nurse-day sbom audit clean
+.PHONY: install demo test check chaos mutants rule-mutants recovery-bench soak nurse-day sbom audit clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,10 @@ chaos: install
 
 mutants: install
 	$(BIN)/python -m tests.chaos --mutants $(ARGS)
+
+# Every number of every alerting rule made wrong: a case must notice.
+rule-mutants: install
+	SEPSIS_MONITOR_ALL_RULES=1 $(BIN)/python -m pytest --numprocesses 2 tests/deploy/test_rule_mutants.py $(ARGS)
 
 # Seconds to take over 20,000 patients, and what memory a backlog takes.
 recovery-bench: install
