@@ -54,7 +54,7 @@ def test_a_broker_serves_other_commands_until_it_is_told_to_stop(
         assert made.returncode == 0, made.stderr
         assert {topic["state"] for topic in json.loads(made.stdout)} == {"created"}
         again = run(tmp_path, "topics", "list")
-        assert again.stdout.count(" present ") == 7
+        assert again.stdout.count(" present ") == 8
         second = run(tmp_path, "broker", "--engine", engine)
         assert second.returncode == 1
         assert f"runs on {tmp_path} already, at {said['bootstrap_servers']}" in second.stderr
@@ -70,8 +70,8 @@ def test_a_broker_that_dies_ends_the_command_with_its_name(tmp_path: Path) -> No
 
 
 def test_topics_without_a_running_broker_start_one_and_keep_what_they_made(tmp_path: Path) -> None:
-    assert run(tmp_path, "topics", "create", "--dry-run").stdout.count(" missing ") == 7
-    assert run(tmp_path, "topics", "list").stdout.count(" missing ") == 7
-    assert run(tmp_path, "topics", "create").stdout.count(" created ") == 7
-    assert run(tmp_path, "topics", "create").stdout.count(" present ") == 7
+    assert run(tmp_path, "topics", "create", "--dry-run").stdout.count(" missing ") == 8
+    assert run(tmp_path, "topics", "list").stdout.count(" missing ") == 8
+    assert run(tmp_path, "topics", "create").stdout.count(" created ") == 8
+    assert run(tmp_path, "topics", "create").stdout.count(" present ") == 8
     assert not (tmp_path / "broker.json").exists()
