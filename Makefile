@@ -16,7 +16,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test check chaos mutants rule-mutants recovery-bench soak nurse-day sbom audit clean
+.PHONY: install demo test test-long check chaos mutants rule-mutants recovery-bench soak nurse-day sbom audit clean
 
 install: $(VENV)/.installed
 
@@ -30,7 +30,11 @@ demo: install
 	$(BIN)/sepsis-monitor demo $(ARGS)
 
 test: check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not long' $(ARGS)
+
+# What takes too long for every change: rights taken away from running programs, and the slowest of the others.
+test-long: check
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long $(ARGS)
 
 # What needs no broker and no data: style, types, the direction of imports.
 check: install

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 
+
+@pytest.mark.long
 def test_a_small_run_gives_every_figure(apache_kafka: str) -> None:
     asked = ["--patients", "40", "--events", "2000", "--rate", "40", "--seconds", "3", "--baseline", "--json"]
     done = subprocess.run(

@@ -94,6 +94,7 @@ def test_a_record_that_is_too_large_once_it_is_unpacked_is_refused_and_the_log_g
         assert ward.terminate() == 0
 
 
+@pytest.mark.long
 def test_a_patient_with_thousands_of_empty_hours_stops_nobody(apache_kafka: str, tmp_path: Path) -> None:
     years_ago = datetime.now(UTC) - timedelta(hours=167 * 100)
     log: list[tuple[bytes | None, bytes | None, Any]] = [
@@ -134,6 +135,7 @@ def own_broker(tmp_path: Path) -> Iterator[BrokerProcess]:
         broker.kill()
 
 
+@pytest.mark.long
 def test_told_to_stop_while_the_broker_is_gone_a_worker_ends_within_ten_seconds(
     own_broker: BrokerProcess, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from tests.monitor.guarded import PASSWORD, GuardedBroker, guarded_broker
 from tests.monitor.notify.hooks import write_receivers
 from tests.waiting import until
 
+pytestmark = pytest.mark.long  # minutes: `make test-long`
 _SETTINGS = load_settings(None, {"topics.prefix": "icu.", "worker.group": "icu-workers"})
 _REAUTHENTICATE_MS = 3_000
 

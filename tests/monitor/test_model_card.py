@@ -162,6 +162,7 @@ def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "card").exists()
 
 
+@pytest.mark.long
 def test_a_refitted_model_needs_what_it_was_measured_with(tmp_path: Path, stays: str) -> None:
     model = load_model("bedside")
     manifest = model.manifest
