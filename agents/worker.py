@@ -209,6 +209,7 @@ class Worker:
 
     def _agent(self, handle: Any, *, side_by_side: bool = False) -> Any:
         async def whole(event: Any) -> None:
+            event.value.begun = True
             try:
                 await handle(event)
             except asyncio.CancelledError:
@@ -235,7 +236,6 @@ class Worker:
     async def _work_off(self, event: Any) -> None:
         """Work off a chunk in slices, each acknowledged before the next, so that a long one makes lasting progress."""
         message, chunk = event.message, event.value
-        chunk.begun = True
         if not self._is_current(message):
             event.ack()  # whoever has the partition now reads it again: a chunk that is not done is never committed
             return
@@ -296,7 +296,6 @@ class Worker:
         Their offsets are committed only once the append is acknowledged: a replay waits for that to order its stream.
         """
         message, chunk, config = event.message, event.value, self._config
-        chunk.begun = True
         appended, rejected = checked(decode, chunk.records, message.partition, config.limits, self._partition_of)
         await self._publish(message.partition, {config.topics.observations: appended}, chunk.records, rejected)
         self._reporting.refused(len(chunk.records), Counter(rejection.reason for _, rejection in rejected))

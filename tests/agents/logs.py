@@ -34,10 +34,12 @@ __all__ = [
     "BUSY",
     "EVENTFUL",
     "HOUR",
+    "ILL",
     "LIMITS",
     "MINUTE",
     "MODEL",
     "START",
+    "WELL",
     "Log",
     "Record",
     "Run",
@@ -64,6 +66,9 @@ START = 1_795_341_600_000  # 2026-11-22T10:00:00Z
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 LIMITS = Limits()
+# What the untrained model of these tests says a high risk of, and a low one.
+ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
+WELL = {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37}
 MODEL = untrained_model(1)
 # Amid this model's risks: alerts come and go.
 BUSY = Policy("busy", "1.0.0", "sha256:00", 0.079, 0.076, cannot_assess_minutes=0)

@@ -21,6 +21,7 @@ from agents.ward import Ward, WardCounts
 from models.vital_signs import NAMES
 from tests.agents.logs import (
     HOUR,
+    ILL,
     LIMITS,
     MINUTE,
     START,
@@ -39,7 +40,6 @@ from tests.agents.logs import (
 )
 
 DAY = 24 * HOUR
-ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 POLICY = structs.replace(between(1e-6, 1e-7), acknowledge_minutes=30, monitoring_lost_minutes=90)
 RULES = Rules(POLICY)
 CALM = structs.replace(never_alerting(), monitoring_lost_minutes=90)

@@ -12,6 +12,7 @@ from agents.clock import ERASE
 from agents.record import STUB
 from tests.agents.logs import (
     HOUR,
+    ILL,
     MINUTE,
     START,
     Record,
@@ -24,7 +25,6 @@ from tests.agents.logs import (
     work_off,
 )
 
-ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 POLICY = between(1e-6, 1e-7)
 IN_BED = [observation("p", START + hour * HOUR, **ILL) for hour in range(3)]
 ERASED = clock("p", START + 3 * HOUR, ERASE)

@@ -8,6 +8,7 @@ from agents.rules import Rules
 from agents.ward import Ward
 from tests.agents.logs import (
     HOUR,
+    ILL,
     MINUTE,
     START,
     Record,
@@ -21,7 +22,6 @@ from tests.agents.logs import (
     work_off,
 )
 
-ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 POLICY = between(1e-6, 1e-7)
 DAY = 24 * HOUR
 PAST = 96 * HOUR  # 72 h in which an alert may be marked, and a day

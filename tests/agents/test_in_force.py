@@ -13,6 +13,7 @@ from agents.record import sealed, source_offset
 from agents.rejection import Rejection
 from agents.rules import Rules
 from tests.agents.logs import (
+    ILL,
     MINUTE,
     START,
     Record,
@@ -26,7 +27,6 @@ from tests.agents.logs import (
     work_off,
 )
 
-ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
 EAGER = between(1e-6, 1e-7)
 MODEL_NAMED = Identity("m", "1", "sha256:0")
 OWN = Rules(never_alerting())

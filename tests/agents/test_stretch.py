@@ -16,10 +16,12 @@ from tests.agents.logs import (
     BUSY,
     EVENTFUL,
     HOUR,
+    ILL,
     LIMITS,
     MINUTE,
     MODEL,
     START,
+    WELL,
     Log,
     Record,
     Run,
@@ -39,8 +41,6 @@ from tests.agents.logs import (
 from tests.agents.told import told_wards
 
 few = settings(max_examples=40, deadline=None)
-ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
-WELL = {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37}
 
 
 # -- alerts

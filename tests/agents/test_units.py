@@ -15,6 +15,7 @@ from agents.record import source_offset
 from tests.agents.logs import (
     EVENTFUL,
     HOUR,
+    ILL,
     MINUTE,
     START,
     Record,
@@ -35,8 +36,6 @@ from tests.agents.plain_rules import PlainRules
 from tests.agents.told import EVENTFUL_UNITS, told_wards
 
 few = settings(max_examples=40, deadline=None)
-ILL = {"heart_rate": 150, "respiratory_rate": 38, "temperature": 35}
-WELL = {"heart_rate": 70, "respiratory_rate": 14, "temperature": 37}
 CALM = structs.replace(between(0.9, 0.8), name="calm", digest="sha256:a")  # no risk of these tests reaches it
 EAGER = structs.replace(between(0.01, 0.008), name="eager", digest="sha256:b", budget=Budget(0.5, 0.005, 0.95))
 UNITS = {"MICU": EAGER}

@@ -7,8 +7,8 @@ import json
 import msgspec
 
 from agents import publishing
-from tests.agents.logs import MINUTE, START, admission, between, new_core, numbered, observation, threshold_record
-from tests.agents.test_units import CALM, EAGER, ILL, UNITS
+from tests.agents.logs import ILL, MINUTE, START, admission, between, new_core, numbered, observation, threshold_record
+from tests.agents.test_units import CALM, EAGER, UNITS
 from tests.chaos.evidence import Evidence, Record
 from tests.chaos.rules import wrong_rules
 

@@ -14,6 +14,7 @@ from models.metrics import auroc
 from models.split import split
 from models.vital_signs import NAMES
 from tests.models.stays import made_up_cohort
+from tests.models.usage import check_usage_is_said
 
 try:
     import lightgbm  # noqa: F401
@@ -57,8 +58,4 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, code in (([], 2), (["--help"], 0)):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == code
-        assert "DATA OUT" in "".join(capsys.readouterr())
+    check_usage_is_said(main, "DATA OUT", capsys)

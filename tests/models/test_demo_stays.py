@@ -13,6 +13,7 @@ from models.artifact import load_model
 from models.cohort import read_cohort
 from models.demo_stays import COLUMNS, main
 from models.release import TEST_STAYS_FILE
+from tests.models.usage import check_usage_is_said
 
 DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
 SHIPPED = Path(str(resources.files("models"))) / "artifacts" / "bedside"
@@ -50,8 +51,4 @@ def test_the_draw_is_repeatable(tmp_path: Path) -> None:
 
 
 def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, code in (([], 2), (["--help"], 0)):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == code
-        assert "DATA OUT" in "".join(capsys.readouterr())
+    check_usage_is_said(main, "DATA OUT", capsys)

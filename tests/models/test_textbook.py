@@ -17,6 +17,7 @@ from models.split import split
 from models.textbook import Textbook, TextbookError, TextbookNet, main, train_textbook, write_textbook
 from models.vital_signs import NAMES
 from tests.models.stays import made_up_cohort
+from tests.models.usage import check_usage_is_said
 
 COHORT = made_up_cohort(0, stays=300, longest=20, signal=40.0)
 
@@ -94,8 +95,4 @@ def test_the_shipped_figures_are_those_of_the_document() -> None:
 
 
 def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, code in (([], 2), (["--help"], 0)):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == code
-        assert "DATA OUT" in "".join(capsys.readouterr())
+    check_usage_is_said(main, "DATA OUT", capsys)
