@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import clock, episodes, obedience
-from agents.control import ClockSaid, CommandSaid
+from agents.control import ClockSaid, CommandFaulty, CommandSaid
 from agents.moves import BLIND, HIGH, LOST, OPEN, SEPSIS, Moved, Moves, Phase, Seen, Transition
 from agents.policy import Policy, milliseconds
 from models.doubt import REASONS
@@ -269,7 +269,7 @@ class Alerts(Moves):
 
     # -- people
 
-    def obey(self, place: int, row: int, said: CommandSaid, wall_ms: int) -> bool:
+    def obey(self, place: int, row: int, said: CommandSaid | CommandFaulty, wall_ms: int) -> bool:
         """Do what a command says, or tell why not; return whether a hold on sepsis alerts began.
 
         One that the log has had before changes nothing and is not answered again.
@@ -277,14 +277,18 @@ class Alerts(Moves):
         rows, command = self.rows, said.command
         if obedience.repeats(rows, row, said):
             return False
-        kind, refusal = obedience.meant(rows, row, said, self.rules.policy(row))
         obedience.remember(rows, row, said)
+        if isinstance(said, CommandFaulty):
+            kind, why = obedience.named_kind(rows, row, command), said.rejection
+            self.answer(Moved(place, row, kind, "rejected", said.time_ms, why.detail, command, why.reason))
+            return False
+        kind, refusal = obedience.meant(rows, row, said, self.rules.policy(row))
         if refusal is not None:
             self.answer(Moved(place, row, kind, "rejected", said.time_ms, refusal[1], command, refusal[0]))
             return False
         moved = self._obeyed(row, kind, said, wall_ms)
         self.tell(Moved(place, row, kind, moved[0], said.time_ms, moved[1], command))
-        return command.verdict == "already_treated"
+        return said.command.verdict == "already_treated"
 
     def _obeyed(self, row: int, kind: int, said: CommandSaid, wall_ms: int) -> tuple[Transition, str]:
         """Change the row as a possible command says; return the transition and its cause."""

@@ -7,14 +7,14 @@ from typing import Any
 
 from agents import publishing
 from agents.checking import Limits
-from agents.control import CommandSaid
+from agents.control import CommandFaulty, CommandSaid
 from agents.decoding import StayChange, decode_admission, decode_command
 from agents.rejection import WRONG_PARTITION, Rejection
 from agents.sending import Outgoing
 
 __all__ = ["Decode", "checked", "decode_admission", "decode_command"]
 
-Decode = Callable[..., StayChange | CommandSaid | Rejection]
+Decode = Callable[..., StayChange | CommandSaid | CommandFaulty | Rejection]
 
 
 def checked(

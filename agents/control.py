@@ -5,6 +5,7 @@ From bytes to checked entries; a check that fails raises `Refused`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -19,12 +20,13 @@ from agents.checking import (
     parsed,
     source_offset_of,
 )
-from agents.messages import SCHEMA_VERSION, Clock, Command, Settings, UnitThreshold
+from agents.messages import SCHEMA_VERSION, Clock, Command, NamedCommand, Settings, UnitThreshold
 from agents.rejection import Rejection
 
 __all__ = [
     "LARGEST_SETTINGS",
     "ClockSaid",
+    "CommandFaulty",
     "CommandSaid",
     "SettingsSaid",
     "ThresholdSaid",
@@ -41,6 +43,12 @@ _LONGEST_TEXT = 256
 _LONGEST_UNIT = 64
 _FIELD_OF = {"snooze": "minutes", "dismiss": "reason", "mark": "verdict"}  # what a command of a type needs
 
+
+class _Named(NamedCommand, frozen=True, gc=False):
+    schema_version: int = SCHEMA_VERSION
+
+
+_named_decoder = msgspec.json.Decoder(_Named, strict=True)
 _command_decoder = msgspec.json.Decoder(Command, strict=True)
 _clock_decoder = msgspec.json.Decoder(Clock, strict=True)
 _settings_decoder = msgspec.json.Decoder(Settings, strict=True)
@@ -55,6 +63,20 @@ class CommandSaid:
     time_ms: int
     command: Command
     source_offset: int = -1  # its offset in the commands topic; -1 when it did not come from there
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFaulty:
+    """A command that nobody could ever obey, but that says enough to be answered: `rejection` is the answer.
+
+    `time_ms` is when it was given, or where that cannot be read when it came.
+    """
+
+    patient_id: str
+    time_ms: int
+    command: NamedCommand
+    rejection: Rejection
+    source_offset: int = -1  # as that of a CommandSaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +107,36 @@ class ThresholdSaid:
 
 def command_said(
     key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
-) -> CommandSaid:
-    """Decode a command."""
-    said = parsed(value, _command_decoder, limits)
+) -> CommandSaid | CommandFaulty:
+    """Decode a command; only one that does not even name itself, its alert and its patient is refused."""
+    named = parsed(value, _named_decoder, limits)
     check_every_field_once(value or b"")
-    check_identity(said.patient_id, key, said.schema_version)
-    for name, text, most in (
-        ("command_id", said.command_id, _LONGEST_ID),
-        ("alert_id", said.alert_id, _LONGEST_ID),
-        ("by", said.by, _LONGEST_ID),
-        ("reason", said.reason, _LONGEST_TEXT),
-    ):
-        if text is not None and not (0 < len(text.encode()) <= most and text.isprintable()):
-            raise Refused(Rejection("command_invalid", f"{name} must be 1 to {most} bytes of printable text"))
+    check_identity(named.patient_id, key, named.schema_version)
+    _check_texts({"command_id": named.command_id, "alert_id": named.alert_id}, _LONGEST_ID)
+    time_ms, offset = timestamp_ms, source_offset_of(headers)
+    try:
+        said = parsed(value, _command_decoder, limits)
+        time_ms = check_time(said.time, "time", timestamp_ms, limits)
+        _check_command(said)
+    except Refused as refused:
+        return CommandFaulty(named.patient_id, time_ms, named, refused.rejection, offset)
+    return CommandSaid(said.patient_id, time_ms, said, offset)
+
+
+def _check_command(said: Command) -> None:
+    _check_texts({"by": said.by}, _LONGEST_ID)
+    _check_texts({"reason": said.reason}, _LONGEST_TEXT)
     for kind, name in _FIELD_OF.items():
         if (said.type == kind) != (getattr(said, name) is not None):
             raise Refused(Rejection("command_invalid", f"{name} belongs to a {kind} command, and it needs one"))
     if said.minutes is not None and not said.minutes > 0:
         raise Refused(Rejection("command_invalid", "minutes must be above 0"))
-    time_ms = check_time(said.time, "time", timestamp_ms, limits)
-    return CommandSaid(said.patient_id, time_ms, said, source_offset_of(headers))
+
+
+def _check_texts(texts: Mapping[str, str | None], most: int) -> None:
+    for name, text in texts.items():
+        if text is not None and not (0 < len(text.encode()) <= most and text.isprintable()):
+            raise Refused(Rejection("command_invalid", f"{name} must be 1 to {most} bytes of printable text"))
 
 
 def clock_said(key: bytes | None, value: bytes | None, timestamp_ms: int, limits: Limits) -> ClockSaid:

@@ -30,6 +30,7 @@ from agents.checking import (
 )
 from agents.control import (
     ClockSaid,
+    CommandFaulty,
     CommandSaid,
     SettingsSaid,
     ThresholdSaid,
@@ -103,7 +104,7 @@ class StayChange:
     source_offset: int = -1  # its offset in the admissions topic; -1 when it did not come from there
 
 
-Entry = Measured | StayChange | CommandSaid | ClockSaid
+Entry = Measured | StayChange | CommandSaid | CommandFaulty | ClockSaid
 NamedSaid = SettingsSaid | ThresholdSaid  # it is no patient's: from there on a partition is decided on otherwise
 
 _ELSEWHERE = Rejection("unknown_type", "header ce_type names a type that does not belong in this topic")
@@ -158,7 +159,7 @@ def decode_admission(
 
 def decode_command(
     key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, limits: Limits
-) -> CommandSaid | Rejection:
+) -> CommandSaid | CommandFaulty | Rejection:
     """Decode one record of the commands topic; never raises."""
     try:
         if kind_of(headers, _COMMAND) != _COMMAND:

@@ -99,7 +99,15 @@ class Admission(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     schema_version: int = SCHEMA_VERSION
 
 
-class Command(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class NamedCommand(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Which command it is, and which alert it means: as much as an answer needs."""
+
+    command_id: str
+    patient_id: str
+    alert_id: str
+
+
+class Command(NamedCommand, frozen=True, gc=False, omit_defaults=True):
     """What a person does to an alert (alerts.commands.v1); appended to the patient's log in the same form.
 
     `sequence` is the last transition that the person saw: the command is refused when the alert has moved on since.
@@ -107,9 +115,6 @@ class Command(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `already_treated` also ends the alert and holds the next one back.
     """
 
-    command_id: str
-    patient_id: str
-    alert_id: str
     type: Literal["acknowledge", "snooze", "dismiss", "mark"]
     time: str
     sequence: int | None = None

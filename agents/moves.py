@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.messages import Command
+from agents.messages import NamedCommand
 from agents.rules import RowRules
 
 __all__ = ["BLIND", "HIGH", "LOST", "OPEN", "PRIORITIES", "SEPSIS", "Moved", "Moves", "Phase", "Seen", "Transition"]
@@ -47,7 +47,7 @@ class Moved:
     transition: Transition
     at_ms: int
     cause: str
-    command: Command | None = None
+    command: NamedCommand | None = None  # a `Command` where it was obeyed
     refusal: str | None = None  # the code of a rejection
 
 

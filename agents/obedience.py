@@ -7,20 +7,20 @@ from typing import Any
 from numpy.typing import NDArray
 
 from agents import episodes
-from agents.control import CommandSaid
-from agents.messages import Command
+from agents.control import CommandFaulty, CommandSaid
+from agents.messages import NamedCommand
 from agents.moves import OPEN, SEPSIS, Phase
 from agents.policy import Policy, milliseconds
 from agents.record import holds_id, note_id
 
-__all__ = ["given_now", "meant", "remember", "repeats"]
+__all__ = ["given_now", "meant", "named_kind", "remember", "repeats"]
 
 _ENDED = ("alert_ended", "the alert has ended")
 _EARLIER = 64  # episodes of a kind before the last whose ids are made again to know them
 _NOW_MS = 5 * 60_000  # a command that came later than this speaks of event time alone
 
 
-def repeats(rows: NDArray[Any], row: int, said: CommandSaid) -> bool:
+def repeats(rows: NDArray[Any], row: int, said: CommandSaid | CommandFaulty) -> bool:
     """Tell whether the patient's log has had this command before: by its id, or by its place in the commands' topic.
 
     Commands are appended in the order of their topic. What stands there before one that was taken was appended once
@@ -30,10 +30,17 @@ def repeats(rows: NDArray[Any], row: int, said: CommandSaid) -> bool:
     return bool(again) or holds_id(rows, row, "commands", said.command.command_id)
 
 
-def remember(rows: NDArray[Any], row: int, said: CommandSaid) -> None:
+def remember(rows: NDArray[Any], row: int, said: CommandSaid | CommandFaulty) -> None:
     """Note the command, so that it counts once."""
     note_id(rows, row, "commands", said.command.command_id)
     rows["commands_offset"][row] = max(int(rows["commands_offset"][row]), said.source_offset)
+
+
+def named_kind(rows: NDArray[Any], row: int, command: NamedCommand) -> int:
+    """Return the kind of the alert that is named; of one that the patient does not have it is `sepsis_risk`."""
+    last = _kind_of(rows, row, command)
+    kind = _earlier_kind_of(rows, row, command) if last is None else last
+    return SEPSIS if kind is None else kind
 
 
 def meant(rows: NDArray[Any], row: int, said: CommandSaid, policy: Policy) -> tuple[int, tuple[str, str] | None]:
@@ -55,7 +62,7 @@ def meant(rows: NDArray[Any], row: int, said: CommandSaid, policy: Policy) -> tu
     )
 
 
-def _kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
+def _kind_of(rows: NDArray[Any], row: int, command: NamedCommand) -> int | None:
     """Return the kind of the patient's alert that is named, open or the last of this stay; None for no such alert."""
     for kind in range(len(episodes.KINDS)):
         if rows["sequence"][row, kind] and _id_of(rows, row, kind, int(rows["episode"][row, kind])) == command.alert_id:
@@ -63,7 +70,7 @@ def _kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
     return None
 
 
-def _earlier_kind_of(rows: NDArray[Any], row: int, command: Command) -> int | None:
+def _earlier_kind_of(rows: NDArray[Any], row: int, command: NamedCommand) -> int | None:
     """Return the kind of which an earlier alert of this stay is named; None where it is none of the latest 64.
 
     The state knows the last alert of each kind; the ids of those before it are made again.

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from agents import episodes
 from agents.canary import is_canary
-from agents.messages import AlertEvent, ClosedStep, Doubt, DoubtReason, Identity, Reading, RiskScore, SourcePosition
+from agents.messages import (
+    AlertEvent,
+    ClosedStep,
+    Command,
+    Doubt,
+    DoubtReason,
+    Identity,
+    Reading,
+    RiskScore,
+    SourcePosition,
+)
 from agents.moves import BLIND, LOST, PRIORITIES, SEPSIS, Moved, Phase
 from agents.open_step import STEP_MS
 from agents.policy import Policy
@@ -65,6 +75,7 @@ class Outputs:
     def alert(self, rows: NDArray[Any], moved: Moved, source: SourcePosition) -> AlertEvent:
         """Build the event of a transition that the row has made, without reasons."""
         record, kind, command = rows[moved.row], moved.kind, moved.command
+        said = command if isinstance(command, Command) else None
         policy = self._rules.policy(moved.row)
         patient, stay = bytes(record["key"]).decode(), bytes(record["stay_id"]).decode()
         alert = episodes.alert_id(
@@ -107,9 +118,9 @@ class Outputs:
             missing=_missing(record, kind, self._within_hours) if sequence else [],
             doubt=_doubt(record) if kind == BLIND and sequence else None,
             command_id=None if command is None else command.command_id,
-            by=None if command is None else command.by,
-            reason=moved.refusal or (None if command is None else command.reason),
-            verdict=None if command is None else command.verdict,
+            by=None if said is None else said.by,
+            reason=moved.refusal or (None if said is None else said.reason),
+            verdict=None if said is None else said.verdict,
             snoozed_until=_time(record["snooze_ms"][kind]) if phase == Phase.SNOOZED and sequence else None,
             held_until=_held_until(record) if kind == SEPSIS else None,
             scores_disagreeing=self._disagreeing(moved, news2, qsofa, sirs),

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from agents import cloudevents
-from agents.control import CommandSaid
+from agents.control import CommandFaulty, CommandSaid
 from agents.decoding import StayChange
 from agents.episodes import KINDS
 from agents.messages import ALERT_TYPE, OBEYED_TYPE, SCORE_TYPE, STAY_TYPE, AlertEvent, RiskScore
+from agents.outputs import utc
 from agents.rejection import Rejection
 from agents.sending import Outgoing
 
@@ -106,11 +107,13 @@ def _score_id(score: RiskScore) -> str:
     return f"{score.source.partition}:{score.source.offset}:{score.stay_id}:{first}"
 
 
-def appended_record(record: Any, said: StayChange | CommandSaid) -> Outgoing:
+def appended_record(record: Any, said: StayChange | CommandSaid | CommandFaulty) -> Outgoing:
     """Return an admission event or a command as it goes into the patient's log: its own bytes, and where it stood."""
     if isinstance(said, CommandSaid):
         own_id: str | None = said.command.command_id
         event_type, time = OBEYED_TYPE, said.command.time
+    elif isinstance(said, CommandFaulty):
+        own_id, event_type, time = said.command.command_id, OBEYED_TYPE, utc(said.time_ms)
     else:
         own_id, event_type, time = said.admission.event_id, STAY_TYPE, said.admission.time
     headers = cloudevents.headers(

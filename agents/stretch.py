@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agents import clock, open_step, stays
 from agents.alerts import Alerts
 from agents.columns import Columns
-from agents.control import ClockSaid, CommandSaid
+from agents.control import ClockSaid, CommandFaulty, CommandSaid
 from agents.decoding import LONGEST_WAIT_MS, Entry, Limits, StayChange
 from agents.messages import ClosedStep, SourcePosition
 from agents.moves import SEPSIS, Moved
@@ -119,7 +119,7 @@ class Stretch:
             return self._find_stay(i, row, time_ms)
         if isinstance(entry, StayChange):
             self._change_stay(i, row, entry)
-        elif isinstance(entry, CommandSaid):
+        elif isinstance(entry, CommandSaid | CommandFaulty):
             held = self.alerts.obey(i, row, entry, self.records[i].timestamp)
             self.observing.changed[row] |= held  # the score says so
         elif isinstance(entry, ClockSaid):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from agents.alerts import Alerts
-from agents.control import ClockSaid, CommandSaid
-from agents.messages import AlertEvent, Command, SourcePosition
+from agents.control import ClockSaid, CommandFaulty, CommandSaid
+from agents.messages import AlertEvent, Command, NamedCommand, SourcePosition
 from agents.moves import Moved
 from agents.outputs import Outputs
 from agents.policy import Bounds, Policy
 from agents.record import RecordLayout
+from agents.rejection import Rejection
 from agents.rules import RowRules, Rules
 from tests.agents.logs import HOUR, MINUTE, MODEL, START
 
@@ -101,6 +102,14 @@ class Bed:
         alert = of or self.told[-1].alert_id
         said = Command(name or f"c{self.commands}", "p", alert, kind, "", **fields)  # type: ignore[arg-type]
         self.alerts.obey(0, 0, CommandSaid("p", self.now_ms, said), self.now_ms)
+        return self
+
+    def order_what_nobody_can(self, of: str, *, name: str | None = None) -> Bed:
+        """Give a command on an alert that lacks what its type needs."""
+        self.commands += 1
+        named = NamedCommand(name or f"c{self.commands}", "p", of)
+        why = Rejection("command_invalid", "minutes belongs to a snooze command, and it needs one")
+        self.alerts.obey(0, 0, CommandFaulty("p", self.now_ms, named, why), self.now_ms)
         return self
 
     def story(self) -> list[tuple[str, str]]:

@@ -127,6 +127,19 @@ class LifeOfAlerts(RuleBasedStateMachine):
                 self.plain.obeyed(self.bed.minute, what[0], what[1])
         assert self.do("order", what[0], alert, name=answer.command_id, **what[1]) == []
 
+    @rule(kind=st.sampled_from(KINDS), earlier=st.sampled_from([0, 0, 0, 1]))
+    def somebody_says_what_nobody_can(self, kind: str, earlier: int) -> None:
+        """Give a command that lacks what it needs, twice: it is refused once, and moves nothing."""
+        number = KINDS.index(kind)
+        alert = alert_id("p", "p-1", START, kind, int(self.bed.rows["episode"][0, number]) - earlier)
+        was = self.bed.rows.copy()
+        (answer,) = self.do("order_what_nobody_can", alert)
+        assert (answer.transition, answer.reason, answer.alert_id) == ("rejected", "command_invalid", alert)
+        assert answer.command_id == f"c{self.bed.commands}"
+        was["commands"] = self.bed.rows["commands"]
+        assert was.tobytes() == self.bed.rows.tobytes()
+        assert self.do("order_what_nobody_can", alert, name=answer.command_id) == []
+
     @precondition(lambda self: self.plain.phase in {"active", "acknowledged", "snoozed"})
     @rule(
         what=st.sampled_from(

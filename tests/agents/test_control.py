@@ -11,13 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.appending import checked, decode_command
-from agents.control import ClockSaid, CommandSaid, SettingsSaid, ThresholdSaid
+from agents.control import ClockSaid, CommandFaulty, CommandSaid, SettingsSaid, ThresholdSaid
 from agents.decoding import decode_log_record
 from agents.messages import CLOCK_TYPE, COMMAND_TYPE, OBEYED_TYPE, SETTINGS_TYPE, THRESHOLD_TYPE
 from agents.outputs import utc
 from agents.policy import load_policy
 from agents.rejection import Rejection
-from tests.agents.logs import BUSY, HOUR, LIMITS, START, Record, clock, command, settings_record, threshold_record
+from tests.agents.logs import (
+    BUSY,
+    HOUR,
+    ILL,
+    LIMITS,
+    START,
+    Record,
+    clock,
+    command,
+    numbered,
+    observation,
+    settings_record,
+    threshold_record,
+    work_off,
+)
 
 SAID: dict[str, Any] = {
     "command_id": "c-1",
@@ -26,9 +40,17 @@ SAID: dict[str, Any] = {
     "type": "acknowledge",
     "time": utc(START),
 }
-BAD: tuple[tuple[dict[str, Any], str], ...] = (
+# Of which nobody could tell whose they are, or on what: these are kept as they came.
+UNREADABLE: tuple[tuple[dict[str, Any], str], ...] = (
     ({"command_id": ""}, "command_invalid"),
     ({"command_id": "x" * 65}, "command_invalid"),
+    ({"alert_id": "a\nb"}, "command_invalid"),
+    ({"alert_id": None}, "schema"),
+    ({"patient_id": "q"}, "key_mismatch"),
+    ({"schema_version": 2}, "unknown_version"),
+)
+# These are answered.
+FAULTY: tuple[tuple[dict[str, Any], str], ...] = (
     ({"by": "a\nb"}, "command_invalid"),
     ({"minutes": 30}, "command_invalid"),  # belongs to a snooze
     ({"type": "snooze"}, "command_invalid"),
@@ -37,11 +59,11 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"type": "dismiss", "reason": "x" * 257}, "command_invalid"),
     ({"type": "mark"}, "command_invalid"),
     ({"type": "mark", "verdict": "perhaps"}, "schema"),
+    ({"type": "mark", "verdict": "perhaps", "time": None}, "schema"),
     ({"type": "forget"}, "schema"),
-    ({"patient_id": "q"}, "key_mismatch"),
+    ({"sequence": "1"}, "schema"),
     ({"time": "yesterday"}, "time_invalid"),
     ({"time": utc(START + HOUR)}, "time_ahead"),
-    ({"schema_version": 2}, "unknown_version"),
 )
 
 
@@ -70,11 +92,29 @@ def test_commands_are_read(fields: dict[str, Any]) -> None:
     assert said.command.type == fields.get("type", "acknowledge")
 
 
-@pytest.mark.parametrize(("fields", "reason"), BAD)
-def test_malformed_commands_are_refused(fields: dict[str, Any], reason: str) -> None:
+@pytest.mark.parametrize(("fields", "reason"), UNREADABLE)
+def test_commands_that_do_not_name_themselves_are_refused(fields: dict[str, Any], reason: str) -> None:
     said = decoded(**fields)
     assert isinstance(said, Rejection)
     assert said.reason == reason
+
+
+@pytest.mark.parametrize(("fields", "reason"), FAULTY)
+def test_commands_that_nobody_can_obey_are_answered_from_the_log(fields: dict[str, Any], reason: str) -> None:
+    value = json.dumps({**SAID, **fields, "time": fields.get("time", utc(START - HOUR))}).encode()
+    record = Record(b"p", value, START, (), 7, "alerts.commands.v1", 3)
+    ((key, kept, headers),), refused = checked(decode_command, [record], 3, LIMITS, lambda _: 3)
+    assert (key, kept, refused) == (b"p", value, [])
+    log = [observation("p", START - HOUR, **ILL), Record(key, kept, START, headers)]
+    run = work_off(numbered([*log, log[1]]))
+    assert run.rejected == []
+    ((offset, answer),) = run.alerts
+    assert (offset, answer.transition, answer.reason) == (1, "rejected", reason)
+    assert (answer.command_id, answer.alert_id, answer.by) == (SAID["command_id"], SAID["alert_id"], None)
+    assert answer.cause
+    known = reason == "command_invalid"
+    assert answer.occurred_at == utc(START - HOUR if known else START)
+    assert run.alerts == work_off(numbered([*log, log[1]]), cuts=[1, 2]).alerts
 
 
 def test_a_command_of_another_type_is_refused_by_its_header() -> None:
@@ -140,4 +180,5 @@ def test_a_policy_is_the_same_after_its_way_through_the_log() -> None:
 )
 def test_whatever_is_appended_is_read_or_refused(ce_type: str, value: bytes | None) -> None:
     record = Record(b"p", value, START, (("ce_type", ce_type.encode()),))
-    assert isinstance(in_log(record), Rejection | ClockSaid | CommandSaid | SettingsSaid | ThresholdSaid)
+    read = Rejection | ClockSaid | CommandSaid | CommandFaulty | SettingsSaid | ThresholdSaid
+    assert isinstance(in_log(record), read)

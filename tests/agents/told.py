@@ -68,6 +68,8 @@ _COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
     ("dismiss", {"reason": "artefact"}),
     ("mark", {"verdict": "true"}),
     ("mark", {"verdict": "already_treated"}),
+    ("snooze", {}),  # lacks what it needs
+    ("mark", {"verdict": "perhaps"}),
 )
 _DUE = ("monitoring_lost", "escalate", "snooze_over", "forget", "something_new")
 _SAID = ("observed",) * 8 + ("command",) * 4 + ("clock",) * 2 + ("settings", "discharged", "admitted")

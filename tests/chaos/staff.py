@@ -25,6 +25,7 @@ _ANSWERS: tuple[dict[str, Any], ...] = (
     {"type": "mark", "verdict": "already_treated"},
     {"type": "acknowledge", "alert_id": "nobody-knows-this-one"},
     {"type": "acknowledge", "sequence": 99},
+    {"type": "snooze"},  # for how long?
 )
 
 
