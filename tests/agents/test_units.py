@@ -252,7 +252,8 @@ def test_alerts_follow_the_risks_by_the_hysteresis_of_unit_and_threshold(
         elif alerting and score.risk < rule["resolve_threshold"]:
             alerting = False
             expected.append((record.offset, "resolved", rule["name"], rule["resolve_threshold"]))
-    assert [(at, each.transition, each.policy.name, each.threshold) for at, each in run.alerts] == expected
+    turned = [pair for pair in run.alerts if pair[1].transition != "updated"]  # a risk that has moved, in between
+    assert [(at, each.transition, each.policy.name, each.threshold) for at, each in turned] == expected
 
 
 # -- what is read again
