@@ -22,10 +22,11 @@ from agents.moves import HIGH, LOST, Phase
 from agents.outputs import utc
 from agents.sending import Outgoing
 
-__all__ = ["DUE", "ERASE", "clock_record", "due", "is_past", "is_silent", "snoozes_over", "waits_too_long"]
+__all__ = ["DUE", "ERASE", "LET_GO", "clock_record", "due", "is_past", "is_silent", "snoozes_over", "waits_too_long"]
 
 DUE = ("monitoring_lost", "escalate", "snooze_over", "forget")
 ERASE = "erase"  # whatever the clock says: somebody wants nothing of the patient to be kept
+LET_GO = "let_go"  # the log holds nothing of the patient any more, and what was kept for its sake may go, too
 _DAY_MS = 86_400_000
 _encode = msgspec.json.Encoder().encode
 _Mask = NDArray[np.bool_]
@@ -78,10 +79,10 @@ def due(rows: NDArray[Any], now_ms: int, terms: Any, late_ms: float) -> _Mask:
     )
 
 
-def clock_record(key: bytes, now_ms: int, what: Sequence[str]) -> Outgoing:
-    """Return the record that says in a patient's log what is due."""
+def clock_record(key: bytes, now_ms: int, what: Sequence[str], log_begins: int = 0) -> Outgoing:
+    """Return the record that says in a patient's log what is due; `log_begins` belongs to `LET_GO`."""
     patient, time = key.decode(), utc(now_ms)
     headers = cloudevents.headers(
         event_id=f"{patient}:{now_ms}", event_type=CLOCK_TYPE, source=cloudevents.SOURCE, time=time, subject=patient
     )
-    return key, _encode(Clock(patient, time, [Due(name) for name in what])), headers
+    return key, _encode(Clock(patient, time, [Due(name, log_begins) for name in what])), headers

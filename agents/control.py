@@ -86,6 +86,7 @@ class ClockSaid:
     patient_id: str
     time_ms: int
     due: frozenset[str]
+    log_begins: int = 0  # the first offset that the log held, where it is to let go of a patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ def clock_said(key: bytes | None, value: bytes | None, timestamp_ms: int, limits
     said = parsed(value, _clock_decoder, limits)
     check_identity(said.patient_id, key, said.schema_version)
     time_ms = check_time(said.time, "time", timestamp_ms, limits)
-    return ClockSaid(said.patient_id, time_ms, frozenset(due.what for due in said.due))
+    log_begins = max((due.log_begins for due in said.due), default=0)
+    return ClockSaid(said.patient_id, time_ms, frozenset(due.what for due in said.due), log_begins)
 
 
 def settings_said(value: bytes | None, limits: Limits) -> SettingsSaid:

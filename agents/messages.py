@@ -125,10 +125,11 @@ class Command(NamedCommand, frozen=True, gc=False, omit_defaults=True):
     schema_version: int = SCHEMA_VERSION
 
 
-class Due(msgspec.Struct, frozen=True, gc=False):
+class Due(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One thing that the wall clock has made due; `what` may be one that this version does not know."""
 
-    what: str  # monitoring_lost, escalate, snooze_over, forget; erase, which people want
+    what: str  # monitoring_lost, escalate, snooze_over, forget; erase, which people want; let_go
+    log_begins: int = 0  # of let_go: the offset before which the partition's log holds nothing any more
 
 
 class Clock(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,7 @@ class LogRecord(Protocol):
 class Outcome:
     """All that one chunk gives. Indices are positions in the chunk's records."""
 
-    states: dict[bytes, bytes] = field(default_factory=dict)
+    states: dict[bytes, bytes | None] = field(default_factory=dict)  # None: nothing is kept any more
     scores: list[RiskScore] = field(default_factory=list)
     alerts: list[tuple[int, AlertEvent]] = field(default_factory=list)  # with the record that decided
     forgotten: list[bytes] = field(default_factory=list)  # keys of patients who are gone for good
@@ -49,3 +49,11 @@ class Outcome:
     intake: Intake = field(default_factory=Intake)
     model_seconds: float = 0.0
     warm_up_seconds: float = 0.0  # that went into reading lost state again from the log
+
+    def store_in(self, states: dict[bytes, bytes]) -> None:
+        """Put the states among others in memory, as a worker's table does."""
+        for key, state in self.states.items():
+            if state is None:
+                states.pop(key, None)
+            else:
+                states[key] = state

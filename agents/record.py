@@ -6,7 +6,7 @@ its hidden state, and a checksum: a damaged record, or one under another patient
 patient alone.
 
 Of a patient whose last stay ended long ago a stub remains: what later records are judged by, under its own offset, so
-that no older record can bring the stay back.
+that no older record can bring the stay back. It goes, by the log, once the log holds nothing of the patient any more.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
     "note_id",
     "sealed",
     "source_offset",
+    "stub_offset",
     "unsealed",
     "version",
 ]
@@ -60,6 +61,7 @@ _PREFIX = struct.Struct("<HHIq")  # schema, reserved, checksum, source offset
 _OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
 _PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _IS_STUB = 1
+_IS_GONE = 2  # nothing of the patient is to be kept; only while a chunk is worked off
 _CHECKED_FROM = 8  # the checksum covers what follows it
 _BEGINNING = zlib.crc32(struct.pack("<HH", RECORD_SCHEMA, 0))  # and what stands before it: this, in a whole record
 
@@ -74,6 +76,11 @@ def source_offset(record: bytes) -> int:
         return -1
     _, _, checksum, offset = _PREFIX.unpack_from(record)
     return int(offset) if _checksum(record) == checksum else -1
+
+
+def stub_offset(record: bytes) -> int:
+    """Return the source offset of a stub; -1 of any other record, and of one that is damaged."""
+    return source_offset(record) if len(record) == STUB.itemsize else -1
 
 
 def version(key: bytes, record: bytes) -> int:
@@ -249,6 +256,24 @@ class RecordLayout:
         for name in STUB.names or ():
             rows[name][row] = kept[name][0]
         rows["reserved"][row] = _IS_STUB
+
+    def let_go(self, rows: Rows, row: int, log_begins: int) -> None:
+        """Leave nothing of a row of whom no record at or after this offset is known, where no more than a stub was."""
+        nothing = rows["offset"][row] < 0
+        if nothing or (rows["reserved"][row] == _IS_STUB and rows["offset"][row] < log_begins):
+            key = rows["key"][row]
+            rows[row : row + 1] = self.fresh(1)
+            rows["key"][row], rows["reserved"][row] = key, _IS_GONE
+
+    @staticmethod
+    def is_gone(rows: Rows) -> NDArray[np.bool_]:
+        """Return of which rows (N,) nothing is to be kept."""
+        return np.asarray(rows["reserved"] == _IS_GONE, dtype=np.bool_)
+
+    @staticmethod
+    def begin_anew(rows: Rows, index: NDArray[np.intp]) -> None:
+        """Take rows of whom nothing is kept for those of patients who were never seen, as another chunk would."""
+        rows["reserved"][index], rows["offset"][index] = 0, -1
 
     @staticmethod
     def _stub(key: bytes, record: bytes) -> Any:

@@ -103,6 +103,9 @@ class Stretch:
     def _round(self, run: Pending, alone: NDArray[np.bool_]) -> None:
         """Work off a run of each patient, or the one entry that stands alone."""
         observed = run.plain.copy()
+        gone = run.row[self.layout.is_gone(self.rows)[run.row]]
+        if len(gone):
+            self.layout.begin_anew(self.rows, gone)
         for at in np.flatnonzero(alone).tolist():
             observed[at] = self._take(int(run.entry[at]), int(run.row[at]), int(run.time_ms[at]))
         self._explain()
@@ -125,6 +128,9 @@ class Stretch:
         elif isinstance(entry, ClockSaid):
             self.alerts.clock(i, row, entry)
             self._forget(i, row, entry)
+            if clock.LET_GO in entry.due:
+                self.layout.let_go(self.rows, row, entry.log_begins)
+                self.rules.renew(row)
         return False
 
     # -- stays
@@ -299,7 +305,8 @@ class Stretch:
             risk[unknown] = self.steps.provisional(rows, moved[unknown]).risk
         if len(moved):
             self._score(moved, risk, ended=False)
-        for row, record in zip(touched.tolist(), self.layout.dump(rows[touched]), strict=True):
-            self.out.states[keys[row]] = record
+        gone = self.layout.is_gone(rows[touched]).tolist()
+        for row, record, nothing in zip(touched.tolist(), self.layout.dump(rows[touched]), gone, strict=True):
+            self.out.states[keys[row]] = None if nothing else record
         self.out.model_seconds += self.steps.model_seconds
         self.out.intake.add(self.steps.intake)

@@ -70,11 +70,11 @@ class StateTable(faust.Table[bytes, bytes]):
         record: bytes | None = self.data.get(key)
         return record
 
-    async def put(self, partition: int, records: Mapping[bytes, bytes]) -> None:
-        """Write records to the changelog, wait for the acknowledgement, then to the local store."""
+    async def put(self, partition: int, records: Mapping[bytes, bytes | None]) -> None:
+        """Write records, or that there are none any more, to the changelog; once acknowledged, to the local store."""
         tp = TP(self.changelog_topic_name, partition)
         last = await send(self.app, tp.topic, partition, [(key, record, ()) for key, record in records.items()])
-        self._best.update({key: self._version(key, record) for key, record in records.items()})
+        self._best.update({key: self._version(key, record) for key, record in records.items() if record is not None})
         self._apply([ChangelogRow(tp, last[-1], key, record) for key, record in records.items()])
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
@@ -86,7 +86,9 @@ class StateTable(faust.Table[bytes, bytes]):
             row = event.message
             self.recovered_bytes += len(row.value or b"")
             if row.value is None:  # a deletion has no version and always counts
-                self._best[row.key], winners[row.key] = -1, event
+                winners[row.key] = event
+                self._best.pop(row.key, None)
+                self._stale.pop(row.key, None)
                 continue
             version = self._version(row.key, row.value)
             if version >= self._best.get(row.key, -1):
@@ -99,7 +101,12 @@ class StateTable(faust.Table[bytes, bytes]):
 
     def _apply(self, rows: list[Any]) -> None:
         for row in rows:
-            self._keys.setdefault(row.message.partition, set()).add(row.message.key)
+            keys = self._keys.setdefault(row.message.partition, set())
+            if row.message.value is None:
+                keys.discard(row.message.key)
+                self._best.pop(row.message.key, None)
+            else:
+                keys.add(row.message.key)
         super().apply_changelog_batch(rows)
 
     @property

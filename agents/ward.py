@@ -67,13 +67,13 @@ class _Room:
         """What has been appended for each patient, and not been read since."""
         return self._asked[: len(self.keys)]
 
-    def take(self, states: Iterable[tuple[bytes, bytes]]) -> None:
+    def take(self, states: Iterable[tuple[bytes, bytes | None]]) -> None:
         sound: list[tuple[bytes, bytes]] = []
         for key, state in states:
-            if len(state) >= record.HEAD.itemsize:
+            if state is not None and len(state) >= record.HEAD.itemsize:
                 sound.append((key, state))
             else:
-                self._drop(key)  # a stub: the patient has gone
+                self._drop(key)  # a stub, or not even that: the patient has gone
         index = np.array([self._index(key) for key, _ in sound], dtype=np.intp)
         heads = record.heads([state for _, state in sound])
         for name in _FIELDS:
@@ -125,7 +125,7 @@ class Ward:
     def __init__(self) -> None:
         self._rooms: dict[int, _Room] = {}
 
-    def take(self, partition: int, states: Mapping[bytes, bytes]) -> None:
+    def take(self, partition: int, states: Mapping[bytes, bytes | None]) -> None:
         """Take over the states that were stored last; what the wall clock has asked for of them is settled."""
         patients = [(key, state) for key, state in states.items() if not is_settings_key(key)]
         if patients:

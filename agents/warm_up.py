@@ -127,7 +127,7 @@ class WarmUp:
         for start in range(0, len(mine), _SLICE):
             some = mine[start : start + _SLICE]
             self._begin({record.key for record in some if record.key is not None} - self._begun)
-            self._states.update(self._core.process(self._partition, some, self._states.get).states)
+            self._core.process(self._partition, some, self._states.get).store_in(self._states)
 
     def _note_cuts(self, records: Sequence[LogRecord]) -> None:
         """Note for which patients something of their time stands before the first record that is read of them."""

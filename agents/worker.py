@@ -22,16 +22,17 @@ from typing import Any, cast
 
 import msgspec
 import structlog
-from aiokafka.errors import MessageSizeTooLargeError
 from faust.types.tuples import TP
 
 from agents import publishing, record
 from agents.appending import Decode, checked, decode_admission, decode_command
+from agents.broker_watch import BrokerWatch
 from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, of_patients
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
 from agents.lanes import Lanes, Room
+from agents.letting_go import LettingGo
 from agents.naming import Naming
 from agents.observer import Observer, Status
 from agents.outputs import utc
@@ -39,6 +40,7 @@ from agents.policy import Policy
 from agents.rebuilding import Rebuilding
 from agents.recent_log import read_again
 from agents.record import UnknownSchemaError
+from agents.refusing import keep_rejected
 from agents.rejection import Rejection
 from agents.reporting import Reporting
 from agents.sending import Outgoing, send
@@ -57,7 +59,6 @@ _STOP_SECONDS = 8.0  # a worker that was told to stop is gone within 10 s
 _HEARTBEAT_SECONDS = 1.0
 _CLOCK_SECONDS = 0.25
 _LOOP_STUCK_SECONDS = 30.0
-_BROKER_SILENT_SECONDS = 15.0
 _FIRST_SLICE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
 _SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 _HOUR_MS = 3_600_000
@@ -88,12 +89,13 @@ class Worker:
         self._started = time.monotonic()
         self._beat = time.monotonic()
         self._ready = self._stopping = False
-        self._broker_answered = time.monotonic()
+        self._broker = BrokerWatch()
         self._slice = _FIRST_SLICE
         self._room, self._thinking = Room(MOST_PATIENTS), asyncio.Lock()
         self.app: StreamApp | None = None
         self._states: StateTable
         self._deciding: Rebuilding
+        self._letting_go: LettingGo
 
     # -- life
 
@@ -113,7 +115,7 @@ class Worker:
             failing.append("recovering" if app.in_recovery else "rebalancing")
         if self._stopping:
             failing.append("stopping")
-        if time.monotonic() - self._broker_answered > _BROKER_SILENT_SECONDS:
+        if self._broker.silent:
             failing.append("broker")
         return Status(live=live, ready=not failing, failing=tuple(failing))
 
@@ -125,7 +127,12 @@ class Worker:
             loop.add_signal_handler(number, stop.set)
         beside = [
             asyncio.create_task(task)
-            for task in (self._keep_beating(), self._keep_asking_broker(), self._keep_looking_at_clock())
+            for task in (
+                self._keep_beating(),
+                self._keep_asking(),
+                self._keep_looking_at_clock(),
+                self._letting_go.keep(lambda: sorted(self._ends) if self._works and not self._broker.silent else []),
+            )
         ]
         starting = asyncio.create_task(app.start())
         stopping = asyncio.create_task(stop.wait())
@@ -199,6 +206,7 @@ class Worker:
             extra_topic_configs=dict(CHANGELOG_CONFIG),
         )
         self._deciding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
+        self._letting_go = LettingGo(self._states.items_of, self._logs_begin, self._append_to_log)
         logs = app.chunked_topic(config.topics.observations, config.partitions)
         admissions = app.chunked_topic(config.topics.admissions, config.partitions)
         commands = app.chunked_topic(config.topics.alert_commands, config.partitions)
@@ -320,22 +328,11 @@ class Worker:
         rejected: Sequence[tuple[int, Rejection]],
     ) -> None:
         """Send messages by topic, and refused records with their reasons; return when all are acknowledged."""
+        refused = self._config.topics.rejected
         await asyncio.gather(
             *(send(self.app, topic, partition, some) for topic, some in messages.items() if some),
-            self._publish_rejected(partition, [(records[i], rejection) for i, rejection in rejected]),
+            keep_rejected(self.app, refused, partition, [(records[i], rejection) for i, rejection in rejected]),
         )
-
-    async def _publish_rejected(self, partition: int, rejected: Sequence[tuple[Any, Rejection]]) -> None:
-        """Keep refused records; whatever the topic cannot take is stood for by its digest, and never stops the log."""
-        topic = self._config.topics.rejected
-        try:
-            await send(self.app, topic, partition, [publishing.rejected_record(*pair) for pair in rejected])
-        except MessageSizeTooLargeError:
-            for pair in rejected:
-                try:
-                    await send(self.app, topic, partition, [publishing.rejected_record(*pair)])
-                except MessageSizeTooLargeError:
-                    await send(self.app, topic, partition, [publishing.rejected_stub(*pair)])
 
     async def _confirm_ownership(self, message: Any, chunk: Chunk) -> None:
         if not await self._consumer.confirm_ownership(message, chunk):
@@ -360,6 +357,7 @@ class Worker:
         self._ends = {partition: ends.get(log) or 0 for partition, log in logs.items()}
         self._ward.begin(held)
         self._clock.begin()
+        self._letting_go.begin()
         await self._naming.name_settings(partitions, self._append_to_log)
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
@@ -377,11 +375,19 @@ class Worker:
     async def _append_to_log(self, partition: int, records: Sequence[Outgoing]) -> None:
         await send(self.app, self._config.topics.observations, partition, records)
 
+    async def _logs_begin(self, partitions: Sequence[int]) -> dict[int, int]:
+        logs = {TP(self._config.topics.observations, partition): partition for partition in partitions}
+        return {logs[log]: offset or 0 for log, offset in (await self._consumer.earliest_offsets(*logs)).items()}
+
+    @property
+    def _works(self) -> bool:
+        app = self.app
+        return bool(app and app.started and self._ready and not app.rebalancing and not app.in_recovery)
+
     async def _keep_looking_at_clock(self) -> None:
         while True:
             await asyncio.sleep(_CLOCK_SECONDS)
-            app = self.app
-            if app is None or not app.started or app.rebalancing or app.in_recovery or not self._ready:
+            if not self._works:
                 continue
             try:
                 await self._clock.look()
@@ -392,6 +398,7 @@ class Worker:
     async def _keep_beating(self) -> None:
         while True:
             self._beat = time.monotonic()
+            self._broker.tell()
             self._reporting.count_ward()
             self._reporting.show_rules([self._naming.rules_of(partition) for partition in sorted(self._ends)[:1]])
             if self.app is not None and self.app.started and self.app.in_recovery:
@@ -400,9 +407,9 @@ class Worker:
                 self._reporting.count_lag(self._consumer.lag())
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
-    async def _keep_asking_broker(self) -> None:
+    async def _keep_asking(self) -> None:
         """Note when the cluster last answered: readiness ends when it does not, however little there is to do."""
         while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
             if self.app is None or not self.app.started or await self._consumer.cluster_answers():
-                self._broker_answered = time.monotonic()
+                self._broker.answered()

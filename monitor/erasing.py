@@ -97,6 +97,10 @@ def _remains(settings: Settings, bootstrap: str, topics: Topics) -> list[Remains
     changelog = f"{topics.prefix}{settings.worker.group}-patients-changelog"
     gone = remains_of(changelog, CHANGELOG_CONFIG, now_ms).what.removeprefix("tombstone; ")
     found.append(
-        Remains(changelog, f"a stub with the patient id and counters; {gone} (as this version makes the topic)")
+        Remains(
+            changelog,
+            f"a stub with the patient id and counters until {topics.observations} has nothing of the patient any more; "
+            f"{gone} (as this version makes the topic)",
+        )
     )
     return found

@@ -146,7 +146,7 @@ class LogSide:
         """Work off the next records of a partition."""
         states = self._states[partition]
         outcome = self._core.process(partition, [each for each in records if self._counts(each)], states.get)
-        states.update(outcome.states)
+        outcome.store_in(states)
         self._steps += outcome.steps_closed
         self._stays.update(_stay(score.patient_id, score.stay_id) for score in outcome.scores)
         self.events += [alert for _, alert in outcome.alerts]

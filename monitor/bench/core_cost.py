@@ -61,7 +61,7 @@ def core_cost(model: StayModel, policy: Policy, load: Load) -> CoreCost:
 
     def work_off(records: list[LoggedRecord]) -> None:
         for begin in range(0, len(records), LARGEST_CHUNK):
-            states.update(core.process(0, records[begin : begin + LARGEST_CHUNK], states.get).states)
+            core.process(0, records[begin : begin + LARGEST_CHUNK], states.get).store_in(states)
 
     def logged(samples: Iterator[list[tuple[bytes, bytes]]], count: int) -> list[LoggedRecord]:
         nonlocal offset

@@ -103,7 +103,7 @@ class _Loop:
         producer.flush()
         self._send(producer, changelog_of(self.out), partition, [(k, v, ()) for k, v in outcome.states.items()])
         producer.flush()
-        self.states.update(outcome.states)
+        outcome.store_in(self.states)
 
     @staticmethod
     def _send(producer: Any, topic: str, partition: int, records: list[Outgoing]) -> None:

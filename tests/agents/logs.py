@@ -130,9 +130,10 @@ def command(patient: str, kind: str, alert_id: str, time_ms: int, **fields: obje
     return Record(patient.encode(), json.dumps(said).encode(), time_ms, (("ce_type", OBEYED_TYPE.encode()),))
 
 
-def clock(patient: str, time_ms: int, *due: str) -> Record:
+def clock(patient: str, time_ms: int, *due: str, log_begins: int = 0) -> Record:
     """Return what the wall clock says, as it stands in the patient's log."""
-    said = {"patient_id": patient, "time": utc(time_ms), "due": [{"what": what} for what in due]}
+    what = [{"what": name, "log_begins": log_begins} for name in due]
+    said = {"patient_id": patient, "time": utc(time_ms), "due": what}
     return Record(patient.encode(), json.dumps(said).encode(), time_ms, (("ce_type", CLOCK_TYPE.encode()),))
 
 
@@ -206,7 +207,7 @@ def work_off(records: Log, *, cuts: Sequence[int] = (), core: Core | None = None
             continue
         chunk = records[start:end]
         outcome = (core or new_core()).process(0, chunk, run.states.get)
-        run.states.update(outcome.states)
+        outcome.store_in(run.states)
         run.alerts += [(chunk[i].offset, alert) for i, alert in outcome.alerts]
         run.rejected += [(chunk[i].offset, rejection) for i, rejection in outcome.rejected]
         run.scores += outcome.scores

@@ -72,7 +72,7 @@ def flipped(record: bytes) -> bytes:
 def go_on(run: Run, rest: Log, by: Rebuilding) -> Outcome:
     """Work the rest of a log off, in one chunk."""
     outcome = by.process(0, rest, run.states.get)
-    run.states.update(outcome.states)
+    outcome.store_in(run.states)
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.record import source_offset
+from agents.sending import Outgoing
 from agents.stream_app import StreamApp
 from agents.table import ChangelogRow, StateTable
 from tests.agents.logs import START, new_core, numbered, observation, work_off
@@ -124,3 +126,20 @@ def test_a_recovery_tells_how_far_it_has_come(app: StreamApp) -> None:
     assert (table.held, table.recovered_bytes) == (2, 3 * len(state(0)))
     table.apply_changelog_batch([row(3, b"r", state(3)), row(4, b"q", None)])
     assert table.recovered_bytes == 4 * len(state(0))
+
+
+def test_what_is_put_as_nothing_leaves_no_trace(table: StateTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[bytes | None, bytes | None]] = []
+
+    async def sending(_app: object, _topic: str, _partition: int, records: list[Outgoing]) -> list[int]:
+        sent.extend((key, value) for key, value, _ in records)
+        return [len(sent)]
+
+    monkeypatch.setattr("agents.table.send", sending)
+    asyncio.run(table.put(0, {b"p": state(4), b"q": state(5)}))
+    asyncio.run(table.put(0, {b"p": None}))
+    assert sent[2:] == [(b"p", None)]
+    assert (table.stored(b"p"), table.items_of(0), table.held) == (None, [(b"q", state(5))], 1)
+    assert set(table._best) == {b"q"}
+    table.apply_changelog_batch([row(0, b"q", state(9)), row(1, b"q", state(3)), row(2, b"q", None)])
+    assert (table.held, dict(table._best), dict(table._stale)) == (0, {}, {})

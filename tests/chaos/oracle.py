@@ -93,7 +93,7 @@ class Oracle:
     @staticmethod
     def _pass(deciding: Rebuilding, partition: int, records: list[Record], reference: Reference) -> None:
         outcome = deciding.process(partition, records, reference.states.get)
-        reference.states.update(outcome.states)
+        outcome.store_in(reference.states)
         reference.replayed += outcome.replayed
         for _, event in outcome.alerts:
             reference.alerts[event.event_id] = plain(msgspec.json.encode(event))

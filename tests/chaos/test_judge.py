@@ -72,7 +72,7 @@ def _honest() -> Evidence:
                 refused = [publishing.rejected_record(chunk[at], why) for at, why in outcome.rejected]
                 _kept("vitals.rejected.v1", number, refused, rejected)
             _kept("changelog", number, [(key, value, ()) for key, value in outcome.states.items()], changelog)
-            stored.update(outcome.states)
+            outcome.store_in(stored)
     noted = [Noted(record.topic, record.partition, record.offset, record.key, record.value) for record in log]
     return Evidence(log, alerts, state, scores, rejected, changelog, noted, list(alerts))
 

@@ -80,5 +80,6 @@ def alone(ward: Ward) -> dict[bytes, bytes]:
     core, found = Core(load_model(_OTHER_MODEL), load_policy(), Limits()), dict[bytes, bytes]()
     log = ward.records(ward.topics.observations)
     for partition in range(PARTITIONS):
-        found |= core.process(partition, [record for record in log if record.partition == partition], found.get).states
+        records = [record for record in log if record.partition == partition]
+        core.process(partition, records, found.get).store_in(found)
     return found

@@ -112,6 +112,7 @@ def test_each_fault_is_told_of_and_nothing_before(operations: Operations, feed: 
         found = hooks.alert(name, **labels)
         assert found is not None
         _has_a_runbook(found)
+    assert ward.log().count("broker_silent") == 1
     assert not [alert for path, alert in hooks.arrived if path == "/clinical" and "labels" in alert]
 
 

@@ -46,7 +46,7 @@ def _series_after(patients: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]
         records = numbered(said, first=hour * patients)
         for begin in range(0, count, 4000):
             outcome = core.process(0, records[begin : begin + 4000], states.get)
-            states.update(outcome.states)
+            outcome.store_in(states)
             ward.take(0, outcome.states)
             reporting.worked_off(records[begin : begin + 4000], outcome, (START + HOUR) / 1000, 0.1)
     reporting.count_ward()
