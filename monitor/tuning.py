@@ -169,23 +169,26 @@ def tune(
     budget: float,
     *,
     floor_share: float,
+    headroom: float = 0.0,
     rules: Sequence[Rule] = RULES,
     say: Callable[[str], None] = lambda _: None,
 ) -> Tuned:
     """Choose, among rules that keep the budget (false episodes a patient-day), the one that gains most.
 
-    `floor_share` is the share of the chosen sensitivity that a higher threshold must keep. Raises NothingFitsError.
+    `floor_share` is the share of the chosen sensitivity that a higher threshold must keep. `headroom` is the share of
+    the budget that the choice leaves free: chosen at the budget itself, as many days are above it as below. Raises
+    NothingFitsError.
     """
     best: dict[Rule, Point] = {}
     for rule in rules:
         say(f"resolving at {rule.resolve_share:g} of the threshold, raising after {rule.raise_minutes:g} minutes")
-        point = trial.within(rule, budget)
+        point = trial.within(rule, budget * (1 - headroom))
         if point is not None and point.sensitivity > 0:  # a policy that alerts nobody is none
             best[rule] = point
     if not best:
         msg = (
-            f"no threshold that finds a septic stay costs as little as {budget:g} false alert episodes a patient-day "
-            "on these stays; give a greater --budget, or more stays"
+            f"no threshold that finds a septic stay costs as little as {budget * (1 - headroom):g} false alert "
+            "episodes a patient-day on these stays; give a greater --budget, or more stays"
         )
         raise NothingFitsError(msg)
     rule = max(best, key=lambda each: best[each].gain)  # of equals the first: the simplest

@@ -54,6 +54,8 @@ def _some_text(_context: click.Context, _option: click.Parameter, text: str | No
 @click.argument("file", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--budget", type=FiniteRange(0, 24, min_open=True), default=0.5, show_default=True,
               help="False alert episodes a patient-day.")  # fmt: skip
+@click.option("--headroom", type=FiniteRange(0, 1, max_open=True), default=0.0, show_default=True,
+              help="Share of the budget that is left free, for days worse than the mean.")  # fmt: skip
 @click.option("--floor", type=FiniteRange(0, 1, min_open=True), default=0.9, show_default=True,
               help="Share of the chosen sensitivity that is the floor.")  # fmt: skip
 @click.option("--model", metavar="NAME|FOLDER", help="A shipped model, or the folder of one; default: model.name.")
@@ -74,6 +76,7 @@ def command(
     *,
     file: Path,
     budget: float,
+    headroom: float,
     floor: float,
     model: str | None,
     stays: Path | None,
@@ -114,11 +117,13 @@ def command(
         with spinner() as say:
             say("scoring")
             choosing, judging = (_trial(loaded, base, cohort.select(part)) for part in (chooses, ~chooses))
-            tuned = tune(choosing, budget, floor_share=floor, say=say)
+            tuned = tune(choosing, budget, floor_share=floor, headroom=headroom, say=say)
             figures = judging.figures(tuned.policy, bootstrap, SEED)
-    report = _report(tuned, figures, budget=budget, trials=(choosing, judging), model=loaded, file=file)
+    bears = {"false_episodes_per_patient_day": budget, "headroom": headroom}
+    report = _report(tuned, figures, budget=bears, trials=(choosing, judging), model=loaded, file=file)
     asked = [*(f"--part {part}" for part in parts), *([f"--stays {stays.name}"] if stays else [])]
-    asked += [f"--model {model_name}", f"--budget {budget:g}", f"--floor {floor:g}"]
+    asked += [f"--model {model_name}", f"--budget {budget:g}"]
+    asked += [*([f"--headroom {headroom:g}"] if headroom else []), f"--floor {floor:g}"]
     report |= {"command": " ".join(["sepsis-monitor tune", file.name, *asked]), "provenance": known.counts()}
     if picture:
         from monitor.tuning_picture import draw_tuning  # noqa: PLC0415  (matplotlib)
@@ -149,7 +154,7 @@ def _report(
     tuned: Tuned,
     figures: dict[str, Figure],
     *,
-    budget: float,
+    budget: dict[str, float],
     trials: tuple[Trial, Trial],
     model: StayModel,
     file: Path,
@@ -158,7 +163,7 @@ def _report(
     counts = [{"stays": each.cohort.n_stays, "septic_stays": int(each.cohort.septic.sum())} for each in trials]
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "budget": {"false_episodes_per_patient_day": budget},
+        "budget": budget,
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
         "data": {"file": file.name, "choosing": counts[0], "judging": counts[1]},
         "policy": {
@@ -183,9 +188,10 @@ def _file_of(policy: Policy, called: tuple[str, str], model: StayModel, report: 
 def _chosen_by(report: dict[str, Any]) -> str:
     """Return what the policy was chosen by, in words and figures."""
     data, judged, floor = report["data"], report["judged"], report["floor"]
-    budget = report["budget"]["false_episodes_per_patient_day"]
+    budget, headroom = report["budget"]["false_episodes_per_patient_day"], report["budget"]["headroom"]
+    free = f", {headroom:.0%} of them left free for days above the mean," if headroom else ","
     return (
-        f"{report['command']}, {report['date']}: for {budget:g} false alert episodes a patient-day, on "
+        f"{report['command']}, {report['date']}: for {budget:g} false alert episodes a patient-day{free} on "
         f"{data['choosing']['stays']} stays ({data['choosing']['septic_stays']} septic) of {data['file']}, by the "
         f"model with the digest {report['model']['digest']}. On {data['judging']['stays']} other stays of it "
         f"({data['judging']['septic_stays']} septic), which did not choose: "

@@ -60,6 +60,17 @@ def test_the_chosen_rule_gains_most_and_the_floor_lies_above_it() -> None:
     assert found.policy.budget == Budget(1.0, found.lowest_threshold, found.highest_threshold)
 
 
+def test_headroom_is_left_free_and_the_live_budget_is_the_whole() -> None:
+    for tried in TRIALS:
+        found = tune(tried, 1.0, floor_share=0.8, headroom=0.25)
+        assert found.policy == msgspec.structs.replace(
+            tune(tried, 0.75, floor_share=0.8).policy,
+            budget=Budget(1.0, found.lowest_threshold, found.highest_threshold),
+        )
+        assert found.chosen.false_per_patient_day <= 0.75
+        assert found.lowest_threshold <= tune(tried, 0.75, floor_share=0.8).lowest_threshold
+
+
 def test_between_the_limits_of_a_live_budget_the_burden_rises_as_the_threshold_falls() -> None:
     for tried in TRIALS:
         found = tune(tried, 0.8, floor_share=0.8)
