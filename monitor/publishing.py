@@ -36,6 +36,7 @@ class PublisherOptions:
 
     speed: float = 0.0  # patient-hours a second; 0: as fast as it goes
     patience_seconds: float = 60.0  # how long the workers may make no progress before order is given up; 0: never wait
+    paced_from: int = 0  # observations before this position are sent as fast as it goes
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Publisher:
         """Return the position at which each wave ends."""
         n = self._stream.n_observations
         size = max(1, round(self._rate * _WAVE_SECONDS)) if self._options.speed else max(1, n)
-        return [*range(size, n, size), n]
+        first = min(self._options.paced_from, n)
+        return [*([first] if 0 < first < n else []), *range(first + size, n, size), n]
 
     @property
     def _rate(self) -> float:
@@ -147,19 +149,20 @@ class Publisher:
 
     def _observe(self, end: int) -> None:
         """Send the observations up to `end`, at the pace asked for, and see them acknowledged."""
-        if self._pace_begun is None:
+        first = self._options.paced_from
+        if self._pace_begun is None and self._sent >= first:
             self._pace_begun = time.monotonic()
         while self._sent < end and not self._stop.is_set():
             upto = min(end, self._sent + _FLUSH_EVERY)
-            if self._options.speed:
-                upto = min(upto, int((time.monotonic() - self._pace_begun) * self._rate) + 1)
+            if self._options.speed and self._pace_begun is not None:
+                upto = min(upto, first + int((time.monotonic() - self._pace_begun) * self._rate) + 1)
             for message in self._stream.observations(self._sent, upto):
                 self._send(self._topics.observations, message)
             self._sent = max(self._sent, upto)
             self._progress(self._sent)
             if self._sent - self._last_flush >= _FLUSH_EVERY:
                 self._flush()
-            if self._options.speed and self._sent < end:
+            if self._options.speed and self._pace_begun is not None and self._sent < end:
                 self._stop.wait(_TICK_SECONDS)
         self._flush()
 
