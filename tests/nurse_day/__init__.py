@@ -1,1 +1,1 @@
-"""A day of a hospital with a scripted nurse: a long run, not a part of the test suite."""
+"""A day of a hospital with a scripted nurse: a long run, of which the test suite has a short one."""
