@@ -13,7 +13,7 @@ from agents.topics import Topics
 
 __all__ = ["ROLES", "Grant", "budget_group", "grants", "kafka_acls_options", "table"]
 
-ROLES = ("admin", "worker", "gateway", "canary", "subscriber", "board", "staff", "eraser", "budget")
+ROLES = ("admin", "worker", "gateway", "canary", "subscriber", "board", "staff", "eraser", "budget", "auditor")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def grants(topics: Topics, group: str) -> tuple[Grant, ...]:
         Grant("eraser", "group", group, "literal", ("Describe",)),
         *(_topic("budget", name, *budget.get(name, ("Describe",)), "DescribeConfigs") for name in public),
         Grant("budget", "group", budget_group(group), "literal", ("Read",)),
+        *(_topic("auditor", name, "Read", "DescribeConfigs") for name in public),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from kafka.errors import KafkaError
 
-from agents.topics import Topics
+from agents.topics import Topics, topic_specs
 from monitor import clients
 from monitor.access import ROLES, grants
 from monitor.cli import main
@@ -132,13 +132,14 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
         handed = Part(broker, "board").say("handover", "--json")
         looked = Part(broker, "budget").say("budget", "--once", "--json")
         put_back = Part(broker, "budget").say("budget", "--reset", "--json")
+        audited = audit(Part(broker, "auditor"))
         erased = Part(broker, "eraser").say("forget", real_stays(6, seed=5).patient_ids[0], "--yes")
         assert ward.terminate() == 0
     finally:
         for process in ward.workers.values():
             process.kill()
             process.wait()
-    for said in (sung, erased, followed, shared, posted, shown, handed, looked, put_back):
+    for said in (sung, erased, followed, shared, posted, shown, handed, looked, put_back, *audited):
         assert said.exit_code == 0, said.output
         assert PASSWORD not in said.output
     assert json.loads(sung.stdout)["missed"] == []
@@ -146,12 +147,34 @@ def test_the_pipeline_works_with_the_documented_rights_and_no_others(broker: Gua
     alerts = [json.loads(line) for line in followed.stdout.splitlines()]
     assert len(alerts) == len([event for event in ward.values(_TOPICS.alert_events) if not event["test"]])
     assert sorted(shared.stdout.splitlines()) == sorted(followed.stdout.splitlines())
+    assert json.loads(audited[0].stdout)["before"]["alerts"] == sepsis_alerts(alerts)
+    assert audited[1].stdout.splitlines() == followed.stdout.splitlines()[:3]
     # The notifier posts test alerts too: a receiver that does not want them says so.
     assert {alert["event_id"] for alert in alerts} <= taken
     assert ("rejected", "unknown_alert") in {(alert["transition"], alert["reason"]) for alert in alerts}
     assert len(ward.records(_TOPICS.scores)) > 6
     assert PASSWORD not in ward.log()
     assert "uthoriz" not in ward.log()
+
+
+def audit(part: Part) -> list[Result]:
+    """Do what an auditor does: simulate over the log, follow alerts, look at the ward; read every topic."""
+    known = load_settings(None, {f"kafka.{key}": value for key, value in part.kafka.items()})
+    reader = Ward(known, part.kafka["bootstrap_servers"], Path(), {})
+    read = {spec.name: len(reader.records(spec.name)) for spec in topic_specs(_TOPICS)}
+    assert read[_TOPICS.observations] > read[_TOPICS.alert_commands] > 0
+    return [
+        part.say("simulate", "--json"),
+        part.say("alerts", "--json", "--follow", "--max", "3"),
+        part.say("handover", "--json"),
+        part.say("board", "--once"),
+        part.say("topics", "list"),
+    ]
+
+
+def sepsis_alerts(alerts: list[dict[str, Any]]) -> int:
+    """Return how many alerts of sepsis were raised, tests not among them."""
+    return sum(alert["kind"] == "sepsis_risk" and alert["transition"] == "raised" for alert in alerts)
 
 
 def notified(part: Part, folder: Path) -> tuple[Result, set[str]]:
@@ -183,6 +206,8 @@ def test_each_part_may_write_where_it_must_and_nowhere_else(broker: GuardedBroke
     for role in ("gateway", "canary", "subscriber", "board", "staff", "admin", "budget"):
         for topic in (_TOPICS.observations, _TOPICS.alert_events, _TOPICS.alert_commands, _TOPICS.budgets):
             assert may_write(Part(broker, role), topic) == ((role, topic) in wanted), (role, topic)
+    for spec in topic_specs(_TOPICS):
+        assert not may_write(Part(broker, "auditor"), spec.name), spec.name
 
 
 def test_who_has_no_rights_is_told_so_in_one_line(broker: GuardedBroker, tmp_path: Path) -> None:
