@@ -16,6 +16,7 @@ from monitor.brokers.apache import ApacheBroker
 from monitor.brokers.embedded import EmbeddedBroker
 from monitor.brokers.process import BrokerProcess
 from monitor.brokers.run_file import Running, find_running
+from monitor.brokers.unprotected import warn_of_plaintext
 from monitor.errors import Failure
 from monitor.settings import Settings
 
@@ -56,6 +57,7 @@ def open_broker(
     Raises Failure.
     """
     if settings.kafka.bootstrap_servers is not None:
+        warn_of_plaintext(settings.kafka.security_protocol, settings.kafka.bootstrap_servers)
         yield settings.kafka.bootstrap_servers
     elif fresh:
         with tempfile.TemporaryDirectory(prefix="sepsis-monitor-", ignore_cleanup_errors=True) as folder:
