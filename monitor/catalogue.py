@@ -25,6 +25,7 @@ __all__ = [
     "BUDGET_CATALOGUE",
     "CANARY_CATALOGUE",
     "CATALOGUE",
+    "CERTIFICATE_EXPIRY",
     "NOTIFY_CATALOGUE",
     "OPEN_ALERTS",
     "PREFIX",
@@ -430,6 +431,14 @@ BUDGET_CATALOGUE: tuple[Metric, ...] = (
     ),
 )
 
+CERTIFICATE_EXPIRY = Metric(
+    "sepsis_monitor_certificate_expiry_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the first certificate in a file expires by which this process connects to Kafka, since 1970, as the file was "
+    "when the process started: client, of kafka.ssl_certfile; ca, of kafka.ssl_cafile.",
+    labels=("file",),
+)
 # What prometheus-client's collector says of a process, whichever of the programs it is.
 PROCESS_CATALOGUE: tuple[Metric, ...] = (
     Metric("sepsis_monitor_process_cpu_seconds_total", "counter", "seconds", "User and system time of the process."),

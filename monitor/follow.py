@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from agents.messages import AlertEvent
-from monitor.errors import Failure
+from monitor.errors import Unavailable
 
 __all__ = ["POLL_MS", "AlertFilter", "Follower", "Tail", "TopicReader", "assign", "ends", "partitions_of", "poll"]
 
@@ -28,14 +28,14 @@ _REMEMBERED_IDS = 100_000  # events; a repeat comes within minutes of the first,
 
 
 def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Return the partitions of a topic; raises Failure when it does not exist."""
+    """Return the partitions of a topic; raises Unavailable when it does not exist, or not for this user."""
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
         msg = (
             f"there is no topic {topic}: `sepsis-monitor topics create` makes it, or this user "
             "may not see it, or topics.prefix differs"
         )
-        raise Failure(msg)
+        raise Unavailable(msg)
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
@@ -185,7 +185,7 @@ class TopicReader(threading.Thread):
                 for record in records:
                     self._take(record)
                     self._follower.done(record)
-        except (KafkaError, Failure, msgspec.MsgspecError) as error:
+        except (KafkaError, Unavailable, msgspec.MsgspecError) as error:
             self.error = error
         finally:
             self._consumer.close()

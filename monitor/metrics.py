@@ -26,7 +26,7 @@ __all__ = ["Instruments", "Metrics"]
 class Instruments:
     """The counters, gauges and histograms of a catalogue in one registry, by their names without the prefix.
 
-    The registry gets those of the process too, `monitor.catalogue.PROCESS_CATALOGUE`.
+    The registry gets what prometheus-client's collector says of the process, too.
     """
 
     def __init__(self, catalogue: tuple[Metric, ...], registry: CollectorRegistry) -> None:

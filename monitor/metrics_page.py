@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from monitor.catalogue import BUDGET_CATALOGUE, CANARY_CATALOGUE, CATALOGUE, NOTIFY_CATALOGUE, PROCESS_CATALOGUE, Metric
+from monitor.catalogue import (
+    BUDGET_CATALOGUE,
+    CANARY_CATALOGUE,
+    CATALOGUE,
+    CERTIFICATE_EXPIRY,
+    NOTIFY_CATALOGUE,
+    PROCESS_CATALOGUE,
+    Metric,
+)
 
 __all__ = ["PROGRAMS", "page"]
 
@@ -14,6 +22,11 @@ PROGRAMS: tuple[tuple[str, str, tuple[Metric, ...]], ...] = (
     ("A notifier", "`sepsis-monitor notify`.", NOTIFY_CATALOGUE),
     ("A live budget", "`sepsis-monitor budget`; its units are those that the admissions name.", BUDGET_CATALOGUE),
     ("Each process", "All four programs.", PROCESS_CATALOGUE),
+    (
+        "Each process over TLS",
+        "All four programs, where `kafka.security_protocol` is `SSL` or `SASL_SSL`; for each file that is set.",
+        (CERTIFICATE_EXPIRY,),
+    ),
 )
 _INTRODUCTION = """\
 # Metrics

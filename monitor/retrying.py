@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
+from kafka.errors import KafkaError
 
 from monitor.errors import Unavailable
+from monitor.refusals import why
+from monitor.settings import Settings
 
-__all__ = ["Setbacks", "until_available"]
+__all__ = ["Setbacks", "connected", "until_available"]
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _TICK_SECONDS = 1.0
@@ -70,3 +74,28 @@ def until_available(
             alive()
             waited += _TICK_SECONDS
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def connected(
+    settings: Settings, role: str, connect: Callable[[], _Result], stop: threading.Event, *, once: bool = False
+) -> _Result:
+    """Return what `connect` returns, asked again for as long as the cluster of the configuration cannot be used.
+
+    A program that ends by itself (`once`) does not wait, nor does one on a local broker, which is there or never: they
+    fail with the reason. What the client library raises becomes Unavailable, in the words for `role` of
+    `monitor.access`. `stop` ends the program with exit code 0.
+    """
+
+    def attempt() -> _Result:
+        try:
+            return connect()
+        except KafkaError as error:
+            raise Unavailable(why(error, role, "Read or Write")) from error
+
+    def leave_if_told() -> None:
+        if stop.is_set():
+            raise SystemExit(0)
+
+    if once or settings.kafka.bootstrap_servers is None:
+        return attempt()
+    return until_available(attempt, leave_if_told, sleep=stop.wait)

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import click
@@ -20,7 +20,7 @@ from agents.policy import PolicyError
 from agents.reporting import UNKNOWN_UNIT
 from agents.rules import Rules
 from agents.topics import Topics, topic_specs
-from monitor import clients, http
+from monitor import clients
 from monitor.access import budget_group
 from monitor.brokers import open_broker
 from monitor.budget.appending import Appender
@@ -33,7 +33,9 @@ from monitor.budget.service import Controller, InCharge, Watch
 from monitor.errors import Failure, failing_on
 from monitor.finite_range import FiniteRange
 from monitor.group_follower import member_options
+from monitor.health import Health, open_port
 from monitor.invocation import Invocation, pass_invocation
+from monitor.retrying import connected
 from monitor.settings import Settings
 from monitor.signals import stop_requested
 from monitor.tables import print_table
@@ -78,7 +80,9 @@ def command(
     moved; stopped, this leaves thresholds as they are. Of several, one acts and the others stand by: on a cluster
     as their group says, on a local broker as a lock beside its data does.
 
-    /metrics and /readyz are served on http.port: give it another one than a worker on the same machine has.
+    /metrics and /readyz are served on http.port: give it another one than a worker on the same machine has. A cluster
+    that cannot be reached, or refuses the user, is asked again, later and later, until it can be used: /readyz says
+    `kafka` meanwhile, and the log says why. `--once`, `--dry-run` and `--reset` end with 1.
 
     Example: sepsis-monitor budget --dry-run
     """
@@ -92,10 +96,7 @@ def command(
     with failing_on(PolicyError):
         rules = Rules(*policies_of(settings))
     with stop_requested() as stop, open_broker(settings, alone="tell") as bootstrap:
-        topics = Topics(settings.topics.prefix)
-        if not dry_run:
-            create_topics(bootstrap, settings, topic_specs(topics))
-        run = _Run(settings, bootstrap, topics, rules, as_json=as_json)
+        run = _Run(settings, bootstrap, Topics(settings.topics.prefix), rules, as_json=as_json)
         try:
             if reset:
                 run.reset(stop, unit)
@@ -116,6 +117,9 @@ class _Run:
         self._as_json = as_json
 
     # -- what is opened for a run
+
+    def _make_topics(self) -> None:
+        create_topics(self._bootstrap, self._settings, topic_specs(self._topics))
 
     @contextmanager
     def _reader(self) -> Iterator[BudgetReader]:
@@ -164,6 +168,7 @@ class _Run:
 
     def once(self, stop: threading.Event) -> None:
         """Look and act once; raises Failure where another controller is in charge, or the group does not answer."""
+        self._make_topics()
         with self._reader() as reader, self._appender() as puts, self._charge() as charge:
             self._join(charge, stop)
             controller = Controller(reader, self._rules.of_unit)
@@ -189,17 +194,25 @@ class _Run:
 
     def watch(self, stop: threading.Event, every: float) -> None:
         """Look until told to stop."""
-        with self._reader() as reader, self._appender() as puts, self._charge() as charge:
-            metrics = BudgetMetrics()
+        metrics, health = BudgetMetrics(), Health("kafka")
+        with ExitStack() as opened:
+            opened.callback(open_port(self._settings, metrics.registry, health.status).stop)
+            reader, puts, charge = connected(
+                self._settings, "budget", lambda: opened.enter_context(self._everything()), stop
+            )
             watch = Watch(Controller(reader, self._rules.of_unit), charge, puts, metrics)
-            server = http.start(self._settings.http.host, self._settings.http.port, metrics.registry, watch.status)
-            try:
-                watch.run(stop, every, lambda each: self._tell([each]))
-            finally:
-                server.stop()
+            health.begin(watch.status)
+            watch.run(stop, every, lambda each: self._tell([each]))
+
+    @contextmanager
+    def _everything(self) -> Iterator[tuple[BudgetReader, Appender, Charge | LocalCharge]]:
+        self._make_topics()
+        with self._reader() as reader, self._appender() as puts, self._charge() as charge:
+            yield reader, puts, charge
 
     def reset(self, stop: threading.Event, unit: str | None) -> None:
         """Put thresholds back; raises Failure where a controller moved one in the same moment, again and again."""
+        self._make_topics()
         with self._reader() as reader, self._appender() as puts:
             controller = Controller(reader, self._rules.of_unit)
             wanted = controller.resets(stop, unit)

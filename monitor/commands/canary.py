@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import click
 import structlog
@@ -13,16 +16,18 @@ from prometheus_client import CollectorRegistry
 
 from agents.observer import Status
 from agents.topics import Topics, topic_specs
-from monitor import clients, http
+from monitor import clients
 from monitor.brokers import open_broker
 from monitor.canary import Canaries, Round, topics_of
 from monitor.catalogue import CANARY_CATALOGUE
 from monitor.errors import Failure
 from monitor.finite_range import FiniteRange
 from monitor.follow import assign
+from monitor.health import Health, open_port
 from monitor.invocation import Invocation, pass_invocation
 from monitor.metrics import Instruments
 from monitor.refusals import why
+from monitor.retrying import connected
 from monitor.settings import Settings
 from monitor.signals import stop_requested
 from monitor.topic_admin import create_topics
@@ -85,12 +90,14 @@ def command(invocation: Invocation, *, every: float, within: float, once: bool, 
     was whole. Run one for each deployment, on a port of its own (http.port), and not beside a second one; `--once`
     beside it is allowed, and to be said again where the two rounds fell together and one missed an alert.
 
+    A cluster that cannot be reached, or refuses the user, is asked again, later and later, until it can be used:
+    /readyz says `broker` meanwhile, and the log says why. `--once` ends with 1.
+
     Example: sepsis-monitor canary --once
     """
     settings = invocation.settings()
     topics = Topics(settings.topics.prefix)
     with stop_requested() as stop, open_broker(settings, alone="refuse" if once else "tell") as bootstrap:
-        create_topics(bootstrap, settings, [spec for spec in topic_specs(topics) if spec.name in topics_of(topics)])
         _run(settings, bootstrap, topics, stop, every=every, within=within, once=once, as_json=as_json)
 
 
@@ -105,12 +112,14 @@ def _run(
     once: bool,
     as_json: bool,
 ) -> None:
-    producer = clients.producer(settings.kafka, bootstrap)
-    consumer = clients.consumer(settings.kafka, bootstrap)
-    watch = _Watch(settings.topics.partitions)
-    server = None if once else http.start(settings.http.host, settings.http.port, watch.registry, watch.status)
-    try:
-        assign(consumer, [topics.alert_events], "now")
+    watch, health = _Watch(settings.topics.partitions), Health()
+    with ExitStack() as opened:
+        if not once:
+            opened.callback(open_port(settings, watch.registry, health.status).stop)
+        producer, consumer = connected(
+            settings, "canary", lambda: opened.enter_context(_clients(settings, bootstrap, topics)), stop, once=once
+        )
+        health.begin(watch.status)
         canaries = Canaries(topics, producer, consumer, settings.topics.partitions, stopping=stop.is_set)
         while not stop.is_set():
             began = time.monotonic()
@@ -120,14 +129,22 @@ def _run(
             if once:
                 break
             stop.wait(max(0.0, every - (time.monotonic() - began)))
-    finally:
-        if server is not None:
-            server.stop()
-        consumer.close(autocommit=False)
-        producer.close()
     if once and found.missed:
         msg = f"no alert came from the partitions {found.missed} within {within:g} s: is a worker ready there?"
         raise Failure(msg)
+
+
+@contextmanager
+def _clients(settings: Settings, bootstrap: str, topics: Topics) -> Iterator[tuple[Any, Any]]:
+    """Make the topics that are missing; give a producer, and a consumer at the end of the alerts."""
+    create_topics(bootstrap, settings, [spec for spec in topic_specs(topics) if spec.name in topics_of(topics)])
+    with ExitStack() as opened:
+        producer = clients.producer(settings.kafka, bootstrap)
+        opened.callback(producer.close)
+        consumer = clients.consumer(settings.kafka, bootstrap)
+        opened.callback(consumer.close, autocommit=False)
+        assign(consumer, [topics.alert_events], "now")
+        yield producer, consumer
 
 
 def _round(canaries: Canaries, partitions: int, within: float) -> Round:

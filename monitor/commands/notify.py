@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -12,14 +15,17 @@ from kafka.errors import KafkaError
 from platformdirs import user_data_path
 
 from agents.topics import Topics
-from monitor import clients, http
+from monitor import clients
 from monitor.brokers import open_broker
 from monitor.errors import Failure
+from monitor.follow import ends, partitions_of
+from monitor.health import Health, open_port
 from monitor.invocation import Invocation, pass_invocation
 from monitor.notify.outbox import OUTBOX_FILE, Delivery, Outbox
 from monitor.notify.receivers import Receiver, load_receivers
 from monitor.notify.sending import post
-from monitor.notify.service import Notifier, sole_user
+from monitor.notify.service import Notifier, NotifyMetrics, sole_user
+from monitor.retrying import connected
 from monitor.settings import Settings
 from monitor.signals import stop_requested
 
@@ -62,7 +68,9 @@ def command(
     again, later and later; what it refuses, or does not take in time, stands in dead-RECEIVER.jsonl. An alert that
     nobody acknowledges goes to the next receiver. What waits is on disk, and survives a kill.
 
-    /metrics and /readyz are served on http.port: give it another one than a worker on the same machine has.
+    /metrics and /readyz are served on http.port: give it another one than a worker on the same machine has. A cluster
+    that cannot be reached, or refuses the user, is asked again, later and later, until it can be used: /readyz says
+    `kafka` meanwhile, and the log says why. What waits in the outbox is sent from then on. `--once` ends with 1.
 
     Example: sepsis-monitor notify receivers.toml
     """
@@ -75,26 +83,51 @@ def command(
     with sole_user(folder), stop_requested() as stop, open_broker(settings, alone="tell") as bootstrap:
         if again is not None:
             _revive(folder, receivers, again)
-        consumer = clients.consumer(settings.kafka, bootstrap)
-        try:
-            notifier = Notifier(receivers, folder, consumer, Topics(settings.topics.prefix).alert_events, start)
-            server = None if once else _serve(settings, notifier)
-            try:
-                notifier.run(stop, once=once)
-            finally:
-                if server is not None:
-                    server.stop()
-        except KafkaError as error:
-            msg = f"reading alerts from {bootstrap} failed: {error}"
-            raise Failure(msg) from error
-        finally:
-            consumer.close(autocommit=False)
+        notifier = _notify(settings, bootstrap, receivers, stop, folder=folder, start=start, once=once)
     if notifier.unreadable:
         click.echo(f"sepsis-monitor: {notifier.unreadable} records in the topic are not alert events", err=True)
 
 
-def _serve(settings: Settings, notifier: Notifier) -> http.HttpServer:
-    return http.start(settings.http.host, settings.http.port, notifier.metrics.registry, notifier.status)
+def _notify(
+    settings: Settings,
+    bootstrap: str,
+    receivers: tuple[Receiver, ...],
+    stop: threading.Event,
+    *,
+    folder: Path,
+    start: Literal["beginning", "now"],
+    once: bool,
+) -> Notifier:
+    """Notify until told to stop, once the cluster can be used; return the notifier, which is done."""
+    topic = Topics(settings.topics.prefix).alert_events
+    metrics, health = NotifyMetrics(receivers), Health("kafka")
+    with ExitStack() as opened:
+        if not once:
+            opened.callback(open_port(settings, metrics.registry, health.status).stop)
+        consumer = connected(
+            settings, "subscriber", lambda: opened.enter_context(_reader(settings, bootstrap, topic)), stop, once=once
+        )
+        try:
+            notifier = Notifier(receivers, folder, consumer, topic, start, metrics=metrics)
+            health.begin(notifier.status)
+            notifier.run(stop, once=once)
+        except KafkaError as error:
+            msg = f"reading alerts from {bootstrap} failed: {error}"
+            raise Failure(msg) from error
+    return notifier
+
+
+@contextmanager
+def _reader(settings: Settings, bootstrap: str, topic: str) -> Iterator[Any]:
+    """Give a consumer that may see the topic, and read where it begins and ends."""
+    consumer = clients.consumer(settings.kafka, bootstrap)
+    try:
+        partitions = partitions_of(consumer, topic)
+        consumer.assign(partitions)
+        ends(consumer)
+        yield consumer
+    finally:
+        consumer.close(autocommit=False)
 
 
 def _revive(folder: Path, receivers: tuple[Receiver, ...], name: str) -> None:

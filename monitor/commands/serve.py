@@ -9,17 +9,16 @@ import click
 import structlog
 
 from agents.decoding import Limits
-from agents.observer import Status
 from agents.policy import Policy, PolicyError, mismatch
 from agents.security import KafkaSecurity
 from agents.topics import Topics, topic_specs
 from agents.worker import Worker, WorkerConfig
 from models.artifact import ArtifactError, load_model
 from models.stay_model import StayModel
-from monitor import http
 from monitor.brokers import open_broker
 from monitor.clients import connection_options
 from monitor.errors import Failure, failing_on
+from monitor.health import Health, open_port
 from monitor.invocation import Invocation, pass_invocation
 from monitor.memory import few_arenas
 from monitor.metrics import Metrics
@@ -98,31 +97,22 @@ def _make_folder(folder: Path) -> None:
         raise Failure(msg) from error
 
 
-class _Health:
-    """What /livez and /readyz say: `broker` until the cluster can be used, then what the worker says."""
-
-    def __init__(self) -> None:
-        self.worker: Worker | None = None
-
-    def status(self) -> Status:
-        return Status(live=True, ready=False, failing=("broker",)) if self.worker is None else self.worker.status()
-
-
 def _run(settings: Settings, bootstrap: str, model: StayModel, policy: Policy, units: Mapping[str, Policy]) -> int:
-    metrics, health = Metrics(), _Health()
+    metrics, health = Metrics(), Health()
     metrics.identify(
         model=(model.name, model.version, model.digest),
         policy=(policy.name, policy.version, policy.digest),
         units={unit: own.digest for unit, own in units.items()},
     )
     metrics.watch(health.status)
-    server = http.start(settings.http.host, settings.http.port, metrics.registry, health.status)
+    server = open_port(settings, metrics.registry, health.status)
     try:
         with notifying(health.status):
             _make_topics(settings, bootstrap, metrics)
-            health.worker = Worker(_config(settings, bootstrap), model, policy, metrics, units)
+            worker = Worker(_config(settings, bootstrap), model, policy, metrics, units)
+            health.begin(worker.status)
             _say_what_starts(settings, bootstrap, model, policy, units)
-            return health.worker.run()
+            return worker.run()
     finally:
         server.stop()
 

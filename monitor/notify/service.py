@@ -107,12 +107,13 @@ class Notifier:
         *,
         post: Post = post,
         clock: Callable[[], float] = time.time,
+        metrics: NotifyMetrics | None = None,
     ) -> None:
         """Take a consumer, which stays the caller's to close; `start` is for a folder that has read nothing yet.
 
         Raises Failure when the topic does not exist, or is not the one that the folder knows.
         """
-        self.metrics = NotifyMetrics(receivers)
+        self.metrics = NotifyMetrics(receivers) if metrics is None else metrics
         self._receivers, self._consumer, self._topic, self._clock = receivers, consumer, topic, clock
         self._outbox = Outbox(folder / OUTBOX_FILE)
         self._decoder = msgspec.json.Decoder(AlertEvent)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from structlog.testing import capture_logs
 
 from monitor.errors import Failure, Unavailable
-from monitor.retrying import Setbacks, until_available
+from monitor.retrying import Setbacks, connected, until_available
+from monitor.settings import Settings, load_settings
 
 
 class Cluster:
@@ -71,3 +75,52 @@ def test_a_loop_waits_longer_and_longer_and_tells_each_change_once() -> None:
         ("read_failed_over", "it works again"),
         ("read_failed", "silent"),
     ]
+
+
+_CLUSTER = load_settings(None, {"kafka.bootstrap_servers": "kafka-1:9092"})
+
+
+class Stop(threading.Event):
+    """An event that is set after so many naps, which take no time."""
+
+    def __init__(self, naps: int) -> None:
+        super().__init__()
+        self.left = naps
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Nap."""
+        self.left -= 1
+        if not self.left:
+            self.set()
+        return self.is_set()
+
+
+def test_a_cluster_is_waited_for_in_the_words_of_the_part_that_asks() -> None:
+    answers = iter([KafkaConnectionError(), TopicAuthorizationFailedError({"alerts.events.v1"}), None])
+
+    def connect() -> str:
+        error = next(answers)
+        if error is not None:
+            raise error
+        return "here"
+
+    with capture_logs() as told:
+        assert connected(_CLUSTER, "canary", connect, Stop(100)) == "here"
+    assert [line["event"] for line in told] == ["cluster_unavailable"] * 2
+    assert "does not answer" in told[0]["meaning"]
+    assert "alerts.events.v1: `sepsis-monitor topics acls --role canary`" in told[1]["meaning"]
+
+
+def test_who_is_told_to_stop_waits_no_longer_and_ends_well() -> None:
+    cluster, stop = Cluster(refusals=1000), Stop(3)
+    with capture_logs(), pytest.raises(SystemExit) as ended:
+        connected(_CLUSTER, "canary", cluster.ask, stop)
+    assert ended.value.code == 0
+    assert cluster.left == 1000 - 2
+
+
+@pytest.mark.parametrize(("settings", "once"), [(load_settings(), False), (_CLUSTER, True)])
+def test_a_local_broker_and_what_ends_by_itself_are_asked_once(settings: Settings, *, once: bool) -> None:
+    cluster = Cluster(refusals=1)
+    with pytest.raises(Unavailable, match="no broker answers"):
+        connected(settings, "canary", cluster.ask, Stop(1), once=once)
