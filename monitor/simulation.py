@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from agents.canary import is_canary
 from agents.core import Core, LogRecord
-from agents.decoding import Limits
-from agents.messages import SETTINGS_TYPE, THRESHOLD_TYPE, AlertEvent
+from agents.decoding import Headers, Limits
+from agents.messages import SETTINGS_TYPE, THRESHOLD_TYPE, AlertEvent, Settings
 from agents.policy import Policy
 from agents.worker_config import partition_of
 from models.alarm_figures import AlertCourse, alarm_figures
@@ -31,7 +32,20 @@ __all__ = ["Episode", "LogSide", "Side", "differences", "simulate_cohort", "stay
 
 _HOURS_A_DAY = 24
 _LABELLED = ("septic_alerted", "other_ever_alerted", "ppv_episode", "ppv_stay", "lead_hours_median")
-_RULES = {SETTINGS_TYPE.encode(), THRESHOLD_TYPE.encode()}
+_SETTINGS = SETTINGS_TYPE.encode()
+_RULES = {_SETTINGS, THRESHOLD_TYPE.encode()}
+_settings_decoder = msgspec.json.Decoder(Settings)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record of the log as a simulation sees it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 @dataclass(frozen=True, order=True)
@@ -123,16 +137,19 @@ class LogSide:
         units: Mapping[str, Policy] | None = None,
         *,
         as_named: bool,
+        instead: Mapping[str, Policy] | None = None,
     ) -> None:
         """Decide by `policy`, and by those of `units`: where the log has named none (`as_named`), or whatever it says.
 
-        What it says of units' thresholds counts, or does not, in the same way.
+        What it says of units' thresholds counts, or does not, in the same way. In units of `instead` its policy decides
+        in any case, and thresholds that followed another mean nothing there.
         """
+        self._instead = dict(instead or {})
         self._core = Core(
             model,
             policy,
             limits,
-            units=units,
+            units={**(units or {}), **self._instead},
             right_partition=lambda key: partition_of(key, partitions),
             explains=False,
         )
@@ -145,7 +162,8 @@ class LogSide:
     def take(self, partition: int, records: Sequence[LogRecord]) -> None:
         """Work off the next records of a partition."""
         states = self._states[partition]
-        outcome = self._core.process(partition, [each for each in records if self._counts(each)], states.get)
+        counting = [self._as_tried(each) for each in records if self._counts(each)]
+        outcome = self._core.process(partition, counting, states.get)
         outcome.store_in(states)
         self._steps += outcome.steps_closed
         self._stays.update(_stay(score.patient_id, score.stay_id) for score in outcome.scores)
@@ -155,6 +173,17 @@ class LogSide:
         if not self._as_named and any(name == "ce_type" and value in _RULES for name, value in record.headers):
             return False
         return record.key is None or not is_canary(record.key.decode(errors="replace"))
+
+    def _as_tried(self, record: LogRecord) -> LogRecord:
+        """Return a record with the policies that are tried in the places of those that it names."""
+        if not self._instead or ("ce_type", _SETTINGS) not in record.headers:
+            return record
+        try:
+            named = _settings_decoder.decode(record.value or b"")
+        except msgspec.DecodeError:
+            return record
+        tried = msgspec.structs.replace(named, units={**named.units, **self._instead})
+        return _Record(record.offset, record.timestamp, record.key, msgspec.json.encode(tried), record.headers)
 
     def side(self) -> Side:
         """Return what came of what was taken."""

@@ -6,7 +6,8 @@ import json
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from agents.decoding import Limits
-from agents.policy import Policy, PolicyError
+from agents.policy import Policy, PolicyError, chosen_for, load_policy
 from agents.topics import Topics
 from models.artifact import ArtifactError, load_model, model_folder
 from models.cohort import Cohort, CohortError, read_cohort
@@ -37,7 +38,17 @@ from monitor.unit_policies import policies_of
 
 __all__ = ["command"]
 
-_Choice = tuple[StayModel, Policy]
+
+@dataclass(frozen=True)
+class _Choice:
+    """What decides on one side: a model, and a policy in all units, or what the log names but for those of `units`."""
+
+    model: StayModel
+    policy: Policy
+    as_named: bool
+    units: Mapping[str, Policy] = field(default_factory=dict)
+
+
 _ROWS = (
     ("stays", "stays", "d"),
     ("patient_days", "patient-days", ".1f"),
@@ -55,7 +66,8 @@ _ROWS = (
 
 @click.command(name="simulate")
 @click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
-@click.option("--policy", type=click.Path(path_type=Path), help="The policy file to try; default: policy.file.")
+@click.option("--policy", "policies", multiple=True, metavar="FILE|UNIT=FILE",
+              help="The policy file to try, in all units; with UNIT=, in that one; may be repeated.")  # fmt: skip
 @click.option("--model", metavar="NAME|FOLDER", help="The model to try; default: model.name.")
 @click.option("--stays", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Only these: an id a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object, with the differing alerts.")
@@ -64,7 +76,7 @@ def command(
     invocation: Invocation,
     *,
     data: Path | None,
-    policy: Path | None,
+    policies: tuple[str, ...],
     model: str | None,
     stays: Path | None,
     as_json: bool,
@@ -74,7 +86,8 @@ def command(
     DATA is a .parquet table in the columns of the PhysioNet/CinC Challenge 2019, or a folder of .psv files; with labels
     the report also says what is found. Without DATA the log that the cluster has recorded is read from its beginning:
     before is then what the log itself names as in force at each place, units' own policies and moved thresholds
-    included; after is the policy tried, in all units and from the beginning.
+    included. After is the policy tried, in all units and from the beginning. With UNIT=FILE alone it decides in that
+    unit, with --model alone only the model is another: all else stays in force as the log names it.
     Nothing is written. An alert counts as only before, or only after, when the other side had none open meanwhile; a
     stay, when the other side never alerted in it. False, with labels, is as in `tune`.
 
@@ -84,12 +97,23 @@ def command(
     if data is None and stays is not None:
         msg = "--stays chooses among the stays of DATA, and none is given"
         raise click.UsageError(msg)
+    common, units = _split(policies)
+    if data is not None and units:
+        msg = "the stays of DATA are in no unit: give the unit's policy as --policy FILE"
+        raise click.UsageError(msg)
     with failing_on(ArtifactError, CohortError, PolicyError):
         now = load_model(settings.model.name)
         tried = load_model(model) if model else now
-        in_force: _Choice = (now, policy_for(now, settings.policy.file))
-        candidate: _Choice = (tried, policy_for(tried, policy or settings.policy.file))
+        named = data is None
+        in_force = _Choice(now, policy_for(now, settings.policy.file), as_named=named)
+        candidate = _Choice(
+            tried,
+            in_force.policy if named and common is None else policy_for(tried, common or settings.policy.file),
+            as_named=named and common is None,
+            units={unit: load_policy(file) for unit, file in units.items()},
+        )
         if data is None:
+            _warn_of_another_model(now, candidate)
             before, after = _over_log(settings, in_force, policies_of(settings)[1], candidate)
         else:
             whole = read_cohort(data)
@@ -102,8 +126,8 @@ def command(
     if as_json:
         report = {
             "source": "log" if data is None else data.name,
-            "before": _named(in_force, as_named=data is None) | before.as_json(),
-            "after": _named(candidate, as_named=False) | after.as_json(),
+            "before": _named(in_force) | before.as_json(),
+            "after": _named(candidate) | after.as_json(),
             **{name: [_alert(each) for each in some] for name, some in found.items()},
             **alerted,
         }
@@ -119,7 +143,37 @@ def command(
 def _over_file(cohort: Cohort, in_force: _Choice, candidate: _Choice) -> tuple[Side, Side]:
     with spinner() as say:
         say("simulating")
-        return simulate_cohort(*in_force, cohort), simulate_cohort(*candidate, cohort)
+        before, after = (simulate_cohort(each.model, each.policy, cohort) for each in (in_force, candidate))
+    return before, after
+
+
+def _split(policies: Sequence[str]) -> tuple[Path | None, dict[str, Path]]:
+    """Return the file for all units, and those of single ones; raises UsageError where one is given twice."""
+    common: list[Path] = []
+    units: dict[str, Path] = {}
+    for text in policies:
+        unit, equals, file = text.partition("=")
+        if not equals or Path(text).exists():
+            common.append(Path(text))
+        elif unit in units or not unit or not file:
+            msg = f"--policy {text}: give UNIT=FILE, and each unit once"
+            raise click.UsageError(msg)
+        else:
+            units[unit] = Path(file)
+    if len(common) > 1:
+        msg = "two policies cannot be tried in all units at once: give UNIT=FILE for one of them"
+        raise click.UsageError(msg)
+    return (common[0] if common else None), units
+
+
+def _warn_of_another_model(now: StayModel, tried: _Choice) -> None:
+    """Say where thresholds stay in force that another model's risks were chosen for."""
+    if tried.as_named and tried.model.digest != now.digest and not chosen_for(tried.policy, tried.model):
+        click.echo(
+            f"sepsis-monitor: the policies that stay in force were not chosen for {tried.model.name} "
+            f"{tried.model.version}: their thresholds may mean something else for it; give --policy, too",
+            err=True,
+        )
 
 
 def _warn_of_seen_stays(whole: Cohort, chosen: NDArray[np.bool_], models: Iterable[str]) -> None:
@@ -144,8 +198,16 @@ def _over_log(
             follower = Follower(consumer, assign(consumer, [topic]))
             ends = follower.ends()
             sides = [
-                LogSide(*in_force, limits, len(ends), units, as_named=True),
-                LogSide(*candidate, limits, len(ends), as_named=False),
+                LogSide(in_force.model, in_force.policy, limits, len(ends), units, as_named=True),
+                LogSide(
+                    candidate.model,
+                    candidate.policy,
+                    limits,
+                    len(ends),
+                    units if candidate.as_named else None,
+                    as_named=candidate.as_named,
+                    instead=candidate.units,
+                ),
             ]
             _warn_of_lost_beginnings(consumer, ends)
             count = 0
@@ -177,15 +239,19 @@ def _warn_of_lost_beginnings(consumer: Any, ends: dict[Any, int]) -> None:
         )
 
 
-def _named(choice: _Choice, *, as_named: bool) -> dict[str, Any]:
-    model, policy = choice
+def _named(choice: _Choice) -> dict[str, Any]:
+    model = choice.model
     return {
-        "policy": {
-            **{"name": policy.name, "version": policy.version, "digest": policy.digest},
-            **{"raise_threshold": policy.raise_threshold, "resolve_threshold": policy.resolve_threshold},
-            "as_named_by_log": as_named,
-        },
+        "policy": _policy(choice.policy) | {"as_named_by_log": choice.as_named},
+        "units": {unit: _policy(policy) for unit, policy in sorted(choice.units.items())},
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
+    }
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    return {
+        **{"name": policy.name, "version": policy.version, "digest": policy.digest},
+        **{"raise_threshold": policy.raise_threshold, "resolve_threshold": policy.resolve_threshold},
     }
 
 
@@ -195,12 +261,13 @@ def _alert(episode: Episode) -> dict[str, Any]:
 
 def _print(before: Side, after: Side, in_force: _Choice, candidate: _Choice, *, from_log: bool) -> None:
     left, right = before.as_json(), after.as_json()
-    rows = [
-        ("policy", "as the log names it" if from_log else _title(in_force[1]), _title(candidate[1])),
-        ("model", *(f"{model.name} {model.version}" for model, _ in (in_force, candidate))),
-    ]
+    sides = (in_force, candidate)
+    titles = ("as the log names it" if each.as_named else _title(each.policy) for each in sides)
+    rows: list[tuple[str, ...]] = [("policy", *titles)]
+    rows += [(f"policy in {unit}", "", _title(policy)) for unit, policy in sorted(candidate.units.items())]
+    rows.append(("model", *(f"{each.model.name} {each.model.version}" for each in sides)))
     if not from_log:
-        rows.append(("raise at", *(f"{policy.raise_threshold:.6f}" for _, policy in (in_force, candidate))))
+        rows.append(("raise at", *(f"{each.policy.raise_threshold:.6f}" for each in sides)))
     rows += [(title, _cell(left[name], form), _cell(right[name], form)) for name, title, form in _ROWS if name in left]
     print_table(("", "before", "after"), rows)
 

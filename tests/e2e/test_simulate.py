@@ -76,7 +76,15 @@ def test_simulation_follows_units_and_thresholds_as_the_log_names_them(embedded_
         assert {each.threshold for each in of_units[other] if each.transition == "raised"} == {0.06}
         assert _told(_simulated(ward, load_policy(common))) == _told(published)
         raised = [each for each in published if (each.kind, each.transition) == ("sepsis_risk", "raised")]
-        _command_agrees(ward, _STAYS, len(raised), alike=False, **settled)
+        _command_agrees(ward, _STAYS, len(raised), **settled)
+        never = tmp_path / "never.toml"
+        never.write_text('name = "never"\nversion = "1"\nraise_threshold = 0.99\nresolve_threshold = 0.98\n')
+        found = _simulate(ward, "--policy", f"{one}={never}", **settled)
+        assert (found["after"]["policy"]["as_named_by_log"], found["after"]["units"][one]["name"]) == (True, "never")
+        in_unit = sum(each.unit == one for each in raised)
+        assert found["after"]["alerts"] == len(raised) - in_unit < len(raised)
+        found = _simulate(ward, "--policy", str(never), **settled)
+        assert (found["after"]["policy"]["as_named_by_log"], found["after"]["alerts"]) == (False, 0)
 
 
 def _with_budget(folder: Path, name: str, high: float) -> Path:
@@ -126,15 +134,19 @@ def _told(events: Sequence[AlertEvent]) -> dict[str, AlertEvent]:
     return {each.event_id: msgspec.structs.replace(each, **blank) for each in events}
 
 
-def _command_agrees(ward: Ward, stays: int, raised: int, *, alike: bool = True, **environment: str) -> None:
-    env = {**ward.environment, **environment}
-    result = CliRunner().invoke(main, ["simulate", "--json"], env=env, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["before"]["alerts"] == raised
-    assert (found["only_before"] == found["only_after"] == []) == alike
-    assert (found["after"]["alerts"] == raised) or not alike
+def _command_agrees(ward: Ward, stays: int, raised: int, **environment: str) -> None:
+    found = _simulate(ward, **environment)
+    assert found["before"]["alerts"] == found["after"]["alerts"] == raised
+    assert found["only_before"] == found["only_after"] == []
     assert found["before"]["stays"] == stays
+
+
+def _simulate(ward: Ward, *arguments: str, **environment: str) -> dict[str, Any]:
+    env = {**ward.environment, **environment}
+    result = CliRunner().invoke(main, ["simulate", *arguments, "--json"], env=env, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
 
 
 def _course(cohort: Cohort, stream: ReplayStream, events: Sequence[AlertEvent]) -> AlertCourse:

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.messages import AlertEvent
-from agents.policy import Policy
+from agents.messages import SETTINGS_TYPE, AlertEvent, Settings
+from agents.policy import Budget, Policy
 from models.artifact import untrained_model
+from models.stay_model import StayModel
 from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort
 from tests.agents.logs import (
     BUSY,
     EVENTFUL,
     HOUR,
+    ILL,
     LIMITS,
     MODEL,
     START,
     Log,
+    Record,
+    admission,
     new_core,
     numbered,
     observation,
     settings_record,
+    threshold_record,
     work_off,
 )
 from tests.agents.told import EVENTFUL_UNITS, told_wards
 from tests.models.stays import made_up_cohort
 
 PARTITIONS = 1
+PLACES = (("p", "MICU"), ("q", "SICU"))
 EPISODES = st.lists(
     st.builds(
         lambda stay, begin, hours: Episode(stay, begin, float(begin + hours)),
@@ -42,9 +49,16 @@ EPISODES = st.lists(
 
 
 def over(
-    log: Log, policy: Policy, units: Mapping[str, Policy] | None = None, *, as_named: bool, at_once: int = 7
+    log: Log,
+    policy: Policy,
+    units: Mapping[str, Policy] | None = None,
+    *,
+    as_named: bool,
+    at_once: int = 7,
+    instead: Mapping[str, Policy] | None = None,
+    model: StayModel = MODEL,
 ) -> LogSide:
-    side = LogSide(MODEL, policy, LIMITS, PARTITIONS, units, as_named=as_named)
+    side = LogSide(model, policy, LIMITS, PARTITIONS, units, as_named=as_named, instead=instead)
     for begin in range(0, len(log), at_once):
         side.take(0, log[begin : begin + at_once])
     return side
@@ -80,6 +94,48 @@ def test_a_policy_that_is_tried_decides_whatever_the_log_has_named(log: Log) -> 
     assert {event.policy.digest for event in found} <= {BUSY.digest}
     thresholds = {event.threshold for event in found if event.kind == "sepsis_risk"}
     assert thresholds <= {BUSY.raise_threshold, BUSY.resolve_threshold}
+
+
+@settings(max_examples=15, deadline=None)
+@given(log=told_wards(units=True), at_once=st.integers(1, 40))
+def test_a_policy_that_is_tried_in_a_unit_is_as_if_the_log_had_named_it(log: Log, at_once: int) -> None:
+    tried = {"MICU": msgspec.structs.replace(BUSY, digest="sha256:t", raise_threshold=0.055, resolve_threshold=0.05)}
+    renamed = [_renamed(record, tried) for record in log]
+    wanted = over(renamed, EVENTFUL, {**EVENTFUL_UNITS, **tried}, as_named=True).events
+    found = over(log, EVENTFUL, EVENTFUL_UNITS, as_named=True, at_once=at_once, instead=tried).events
+    assert by_patient(found) == by_patient(wanted)
+    assert {event.policy.digest for event in found if event.unit == "MICU" and event.transition != "rejected"} <= {
+        "sha256:t"
+    }
+
+
+def _renamed(record: Record, tried: dict[str, Policy]) -> Record:
+    """Return a settings record that names the policies tried, whatever it named; any other as it is."""
+    if ("ce_type", SETTINGS_TYPE.encode()) not in record.headers:
+        return record
+    said = msgspec.json.decode(record.value or b"", type=Settings)
+    return replace(record, value=settings_record(said.policy, START, {**said.units, **tried}).value)
+
+
+def test_where_only_a_model_is_tried_units_and_moved_thresholds_stay_in_force() -> None:
+    ward = msgspec.structs.replace(BUSY, digest="sha256:w", budget=Budget(0.5, 0.01, 0.2))
+    other = untrained_model(2)
+    log = numbered(
+        [
+            settings_record(BUSY, START, {"MICU": ward}),
+            threshold_record("MICU", 0.011, ward),
+            *(
+                admission(name, "admitted", START, source_offset=at, unit=unit)
+                for at, (name, unit) in enumerate(PLACES)
+            ),
+            *(observation(name, START + i * HOUR, **ILL) for i in range(4) for name, _ in PLACES),
+        ]
+    )
+    found = over(log, EVENTFUL, as_named=True, model=other).events
+    raised = {event.unit: event.threshold for event in found if event.transition == "raised"}
+    assert {event.model.digest for event in found} == {other.digest}
+    assert raised["MICU"] == 0.011
+    assert raised.get("SICU", BUSY.raise_threshold) == BUSY.raise_threshold
 
 
 def by_patient(events: list[AlertEvent]) -> dict[str, list[AlertEvent]]:

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import polars as pl
+import pytest
 from click.testing import CliRunner
 
 from monitor.cli import main
@@ -45,6 +46,27 @@ def test_stays_that_the_model_may_have_learned_from_are_told(tmp_path: Path) -> 
     result = CliRunner().invoke(main, ["simulate", str(tmp_path / "stays.parquet")])
     assert result.exit_code == 0, result.output
     assert result.stderr.count("cannot be told") == 1  # one model, one warning
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("DATA", "--policy", "MICU=a.toml"), "in no unit"),
+        (("--policy", "a.toml", "--policy", "b.toml"), "two policies"),
+        (("--policy", "MICU=a.toml", "--policy", "MICU=b.toml"), "each unit once"),
+        (("--policy", "MICU="), "UNIT=FILE"),
+    ],
+)
+def test_policies_that_cannot_be_tried_together_are_wrong_usage(arguments: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(main, ["simulate", *(str(DEMO) if each == "DATA" else each for each in arguments)])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_file_may_have_an_equals_sign_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a=b.toml").write_text(STRICT)
+    result = CliRunner().invoke(main, ["simulate", str(DEMO), "--policy", str(tmp_path / "a=b.toml"), "--json"])
+    assert json.loads(result.stdout)["after"]["policy"]["name"] == "strict"
 
 
 def test_stays_without_data_are_wrong_usage(tmp_path: Path) -> None:
