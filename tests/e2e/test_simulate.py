@@ -78,7 +78,9 @@ def test_simulation_follows_units_and_thresholds_as_the_log_names_them(embedded_
         raised = [each for each in published if (each.kind, each.transition) == ("sepsis_risk", "raised")]
         _command_agrees(ward, _STAYS, len(raised), **settled)
         never = tmp_path / "never.toml"
-        never.write_text('name = "never"\nversion = "1"\nraise_threshold = 0.99\nresolve_threshold = 0.98\n')
+        never.write_text(
+            'name = "never"\nversion = "1"\nmodel = "bedside 1.4.0"\nraise_threshold = 0.99\nresolve_threshold = 0.98\n'
+        )
         found = _simulate(ward, "--policy", f"{one}={never}", **settled)
         assert (found["after"]["policy"]["as_named_by_log"], found["after"]["units"][one]["name"]) == (True, "never")
         in_unit = sum(each.unit == one for each in raised)
