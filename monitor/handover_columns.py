@@ -68,6 +68,18 @@ def _since(title: str, name: str, moment: Callable[[Patient], datetime | str | N
     return Column(title, text, lambda patient: {name: _rfc3339(moment(patient))})
 
 
+def _since_at_least(
+    title: str, name: str, moment: Callable[[Patient], datetime | str | None], longer: Callable[[Patient], bool]
+) -> Column:
+    """Return a column with a time that has gone, and whether it may have begun before."""
+    exact = _since(title, name, moment)
+
+    def text(patient: Patient, now: datetime) -> str:
+        return ("since at least " if longer(patient) else "") + exact.text(patient, now)
+
+    return Column(title, text, lambda patient: {**exact.values(patient), f"{name}_at_least": longer(patient)})
+
+
 def _rfc3339(moment: datetime | str | None) -> str | None:
     return moment.isoformat() if isinstance(moment, datetime) else moment
 
@@ -110,6 +122,10 @@ def _doubtful_since(patient: Patient) -> datetime | str | None:
     return patient.unassessable_since if alert is None else alert.since
 
 
+def _doubtful_longer(patient: Patient) -> bool:
+    return "cannot_assess" not in patient.alerts and patient.unassessable_longer
+
+
 def _of(kind: str) -> Callable[[Callable[[AlertEvent], str | None]], Callable[[Patient], str | None]]:
     """Return what tells something of a patient's open alert of a kind."""
 
@@ -139,7 +155,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "near": (
         _RISK,
-        _since("near since, at the latest", "near_since", lambda patient: patient.near_since),
+        _since_at_least("near since", "near_since", lambda patient: patient.near_since, lambda p: p.near_longer),
         Column(
             "NEWS2, partial",
             lambda patient, _: "" if patient.score is None else str(patient.score.news2_partial),
@@ -168,7 +184,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
             _settles,
             lambda patient: {"vital_sign": doubt.vital_sign if (doubt := _doubt(patient)) else None},
         ),
-        _since("since, at the latest", "since", _doubtful_since),
+        _since_at_least("since", "since", _doubtful_since, _doubtful_longer),
     ),
     "held": (
         _at("until", "held_until", lambda patient: patient.score.held_until if patient.score else None, "%d %b %H:%M"),

@@ -1,7 +1,8 @@
 """A ward as the topics show it now: who is there, at what risk, with which alerts, and since when.
 
 Pure: fed with the records of compacted topics in order, asked for pictures. It knows what the topics still hold: how
-long a risk has been near the threshold, or could not be assessed, is told as far back as scores are there to say so.
+long a risk has been near the threshold, or could not be assessed, is told as far back as scores are there to say so,
+and whether they reach back to where it began: a compacted topic holds the last one alone.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ class Patient:
     bed: str | None = None
     score: RiskScore | None = None
     alerts: dict[str, AlertEvent] = field(default_factory=dict)
-    near_since: datetime | None = None  # at the latest
-    unassessable_since: datetime | None = None  # at the latest
+    near_since: datetime | None = None
+    near_longer: bool = False  # for longer, maybe: what was before is not on the topic any more
+    unassessable_since: datetime | None = None
+    unassessable_longer: bool = False
+    follows: bool = False  # whether the score is the stay's first one, or the one before it is known
     dismissed: AlertEvent | None = None  # the dismissal of the last sepsis alert of all
 
     @property
@@ -91,8 +95,14 @@ class WardNow:
         if score.test:
             self._tests.add(score.patient_id)
         patient = self._of(score.patient_id)
+        if not _follows(patient.score, score):
+            patient.near_since = patient.unassessable_since = None  # what was in between is not known
+        patient.follows = _first_step(score) == 0 or _follows(patient.score, score)
         doubtful = not score.assessable and not score.ended
-        patient.unassessable_since = (patient.unassessable_since or when(score.time)) if doubtful else None
+        if doubtful and patient.unassessable_since is None:
+            patient.unassessable_since, patient.unassessable_longer = when(score.time), not patient.follows
+        elif not doubtful:
+            patient.unassessable_since = None
         patient.score = score
         self._note_near(patient)
 
@@ -130,7 +140,10 @@ class WardNow:
         near = (
             score is not None and score.assessable and not score.ended and score.risk >= self._near_risk(patient.unit)
         )
-        patient.near_since = (patient.near_since or when(score.time)) if score is not None and near else None
+        if score is not None and near and patient.near_since is None:
+            patient.near_since, patient.near_longer = when(score.time), not patient.follows
+        elif not near:
+            patient.near_since = None
         return near
 
     def leave_out_after(self, at: datetime) -> None:
@@ -226,6 +239,16 @@ class WardNow:
     @staticmethod
     def _sorted(patients: Iterable[Patient], by: Callable[[Patient], object]) -> list[Patient]:
         return sorted(patients, key=lambda patient: (by(patient), patient.patient_id))
+
+
+def _first_step(score: RiskScore) -> int:
+    """Return the first step of which a score tells."""
+    return score.closed[0].step if score.closed else score.step
+
+
+def _follows(before: RiskScore | None, score: RiskScore) -> bool:
+    """Tell whether there was no score of the stay between these two."""
+    return before is not None and before.stay_id == score.stay_id and _first_step(score) <= before.step
 
 
 def _dismissal(event: AlertEvent, before: AlertEvent | None) -> AlertEvent | None:

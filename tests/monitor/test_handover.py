@@ -46,7 +46,7 @@ def test_each_list_names_its_patients_and_since_when() -> None:
     assert rows("cannot_assess") == [
         {
             "patient": "p2", "unit/bed": "unknown", "why": "vital signs too old", "would settle it": "heart rate",
-            "since, at the latest": "22 Nov 11:00 (1 h 00 min)",
+            "since": "since at least 22 Nov 11:00 (1 h 00 min)",
         }
     ]  # fmt: skip
     assert rows("unmonitored") == [
@@ -76,7 +76,7 @@ def test_a_program_gets_numbers_times_and_names() -> None:
     assert found["cannot_assess"] == [
         {
             "patient_id": "p2", "unit": None, "bed": None, "doubt": "too_old", "vital_sign": "heart_rate",
-            "since": "2026-11-22T11:00:00+00:00",
+            "since": "2026-11-22T11:00:00+00:00", "since_at_least": True,
         }
     ]  # fmt: skip
     assert found["unmonitored"] == [
@@ -101,6 +101,7 @@ def test_a_program_gets_no_risk_of_a_patient_who_is_not_monitored() -> None:
     (near,) = found["near"]
     assert (near["risk"], near["last_risk"], near["last_risk_at"]) == (None, 0.012, "2026-11-22T11:00:00Z")
     assert (near["near_since"], near["news2_partial"]) == ("2026-11-22T11:00:00+00:00", 3)
+    assert near["near_since_at_least"]
 
 
 def test_of_nobody_no_list_says_that_all_is_well() -> None:

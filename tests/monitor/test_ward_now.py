@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agents.messages import Admission, AlertEvent, Doubt, Identity, RiskScore, SourcePosition
+from agents.messages import Admission, AlertEvent, ClosedStep, Doubt, Identity, RiskScore, SourcePosition
 from monitor.ward_now import WardNow
 from tests.monitor.alert_examples import alert
 
@@ -64,6 +64,35 @@ def test_near_is_told_since_when_and_ends_with_the_risk_or_an_alert() -> None:
     assert names(made.near()) == ["p1"]
     made.take_score("p1", score(risk=0.009))
     assert made.near() == []
+
+
+def at_hour(hour: int, risk: float, **changes: Any) -> RiskScore:
+    """Return the score that a patient's hourly observation gives: it closes the step before."""
+    closed = [ClosedStep(hour - 1, risk)] if hour else []
+    return score(step=hour, risk=risk, time=f"2026-11-22T{hour:02}:30:00Z", closed=closed, **changes)
+
+
+def test_since_when_is_exact_where_scores_reach_back_to_the_beginning() -> None:
+    made = ward(*(at_hour(hour, risk) for hour, risk in ((3, 0.001), (4, 0.012), (5, 0.013))))
+    (patient,) = made.near()
+    assert (patient.near_since, patient.near_longer) == (NOW.replace(hour=4, minute=30), False)
+    (patient,) = ward(at_hour(0, 0.012), at_hour(1, 0.012)).near()
+    assert (patient.near_since, patient.near_longer) == (NOW.replace(hour=0, minute=30), False)
+
+
+def test_since_when_is_a_least_where_scores_before_have_been_compacted_away() -> None:
+    (patient,) = ward(at_hour(5, 0.012), at_hour(6, 0.012)).near()
+    assert (patient.near_since, patient.near_longer) == (NOW.replace(hour=5, minute=30), True)
+    # Nobody knows what was between hours 2 and 5, nor in a stay before.
+    (patient,) = ward(at_hour(2, 0.012), at_hour(5, 0.012)).near()
+    assert (patient.near_since, patient.near_longer) == (NOW.replace(hour=5, minute=30), True)
+    (patient,) = ward(at_hour(4, 0.012), at_hour(5, 0.012, stay_id="p1-2")).near()
+    assert (patient.near_since, patient.near_longer) == (NOW.replace(hour=5, minute=30), True)
+    doubtful = {"assessable": False, "doubt": Doubt("too_few", None)}
+    (patient,) = ward(at_hour(4, 0.01, **doubtful), at_hour(5, 0.01, **doubtful)).unassessable()
+    assert (patient.unassessable_since, patient.unassessable_longer) == (NOW.replace(hour=4, minute=30), True)
+    (patient,) = ward(at_hour(4, 0.01), at_hour(5, 0.01, **doubtful)).unassessable()
+    assert (patient.unassessable_since, patient.unassessable_longer) == (NOW.replace(hour=5, minute=30), False)
 
 
 def test_near_goes_by_the_unit_and_by_its_threshold_as_it_stands() -> None:
