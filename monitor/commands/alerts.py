@@ -21,6 +21,7 @@ from monitor.errors import Failure
 from monitor.follow import AlertFilter, Follower, Tail, assign
 from monitor.group_follower import GroupFollower, member_options
 from monitor.invocation import Invocation, pass_invocation
+from monitor.refusals import why
 from monitor.settings import Settings
 from monitor.signals import stop_requested
 
@@ -89,7 +90,7 @@ def command(
             msg = f"another follower of the group {group} has taken the place of this one; give it a --group of its own"
             raise Failure(msg) from error
         except KafkaError as error:
-            msg = f"reading alerts from {bootstrap} failed: {error}"
+            msg = f"reading alerts failed: {why(error, 'subscriber')}"
             raise Failure(msg) from error
         finally:
             consumer.close(autocommit=False)

@@ -35,6 +35,7 @@ from monitor.finite_range import FiniteRange
 from monitor.group_follower import member_options
 from monitor.health import Health, open_port
 from monitor.invocation import Invocation, pass_invocation
+from monitor.refusals import why
 from monitor.retrying import connected
 from monitor.settings import Settings
 from monitor.signals import stop_requested
@@ -107,7 +108,7 @@ def command(
             else:
                 run.watch(stop, every)
         except KafkaError as error:
-            msg = f"the live budget's work at {bootstrap} failed: {type(error).__name__} {error}"
+            msg = f"the live budget's work failed: {why(error, 'budget', 'Read or Write')}"
             raise Failure(msg) from error
 
 

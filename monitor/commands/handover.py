@@ -24,6 +24,7 @@ from monitor.finite_range import FiniteRange
 from monitor.follow import Follower, assign, partitions_of
 from monitor.handover import Section, as_html, as_json, sections, shift_lines
 from monitor.invocation import Invocation, pass_invocation
+from monitor.refusals import why
 from monitor.shift import Shift, shift_of
 from monitor.ward_now import WardNow
 from monitor.ward_options import check_unit, ward_options, ward_to_read
@@ -81,7 +82,7 @@ def command(
             _read(consumer, reader)
             events = _events_since(consumer, Topics(settings.topics.prefix).alert_events, begin)
         except KafkaError as error:
-            msg = f"reading the ward from {bootstrap} failed: {error}"
+            msg = f"reading the ward failed: {why(error, 'board')}"
             raise Failure(msg) from error
         finally:
             consumer.close(autocommit=False)

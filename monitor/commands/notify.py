@@ -25,6 +25,7 @@ from monitor.notify.outbox import OUTBOX_FILE, Delivery, Outbox
 from monitor.notify.receivers import Receiver, load_receivers
 from monitor.notify.sending import post
 from monitor.notify.service import Notifier, NotifyMetrics, sole_user
+from monitor.refusals import why
 from monitor.retrying import connected
 from monitor.settings import Settings
 from monitor.signals import stop_requested
@@ -112,7 +113,7 @@ def _notify(
             health.begin(notifier.status)
             notifier.run(stop, once=once)
         except KafkaError as error:
-            msg = f"reading alerts from {bootstrap} failed: {error}"
+            msg = f"reading alerts failed: {why(error, 'subscriber')}"
             raise Failure(msg) from error
     return notifier
 

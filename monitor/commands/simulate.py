@@ -31,6 +31,7 @@ from monitor.errors import Failure, failing_on
 from monitor.evaluation import plain
 from monitor.follow import Follower, assign
 from monitor.invocation import Invocation, pass_invocation
+from monitor.refusals import why
 from monitor.settings import Settings
 from monitor.simulation import Episode, LogSide, Side, differences, simulate_cohort, stays_alerted_only
 from monitor.tables import print_table
@@ -222,7 +223,7 @@ def _over_log(
                 count += len(records)
                 say(f"simulating: {count} records")
         except KafkaError as error:
-            msg = f"reading the log from {bootstrap} failed: {error}"
+            msg = f"reading the log failed: {why(error, 'auditor')}"
             raise Failure(msg) from error
         finally:
             consumer.close(autocommit=False)
