@@ -1,14 +1,16 @@
-"""A chunk: the records of one partition that one fetch brought, worked off and committed as one."""
+"""A chunk: the records of one partition that one fetch brought, committed as one; pieces are worked off as one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "of_patients"]
+__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "Piece", "next_piece"]
 
-LARGEST_CHUNK = 4_000  # records: what belongs to a patient is done once a chunk
+LARGEST_CHUNK = 4_000  # records
 MOST_PATIENTS = 1_000  # at a time: the states of those in work are held several times over
 
 _RECORD_BYTES = 500  # a record without its value, as Python holds it
@@ -24,7 +26,7 @@ class Chunk:
         self.first, self.last = int(records[0].offset), int(records[-1].offset)
         self.size = sum(_RECORD_BYTES + len(record.value or b"") for record in records)  # bytes held, about
         self.started = time.monotonic()
-        self.begun = False  # somebody works on it
+        self.begun = False  # somebody works on it, or has
         self.progress = 0  # records worked off and stored
         self.done = False  # only then may its offset be committed; Faust's own acks also cover failures
 
@@ -37,12 +39,33 @@ class Chunk:
         self.records, self.size, self.done = (), 0, True
 
 
-def of_patients(records: Sequence[Any], most: int) -> tuple[Sequence[Any], int]:
-    """Return the records from the first on that are of at most so many patients, and of how many they are."""
+@dataclass(frozen=True)
+class Piece:
+    """Records of a partition that are worked off as one: a part of a chunk, or all of several that have waited."""
+
+    records: Sequence[Any]
+    patients: int
+    reached: tuple[int, ...]  # of each chunk, oldest first, how many records are done with it
+
+
+def next_piece(chunks: Iterable[Chunk], most_records: int, most_patients: int) -> Piece:
+    """Return what comes next of chunks that follow one another: at most so many records, of at most so many patients.
+
+    Small chunks go together: what belongs to a piece, and to a patient in it, is done once.
+    """
+    records: list[Any] = []
     seen: set[bytes | None] = set()
-    for at, record in enumerate(records):
-        if record.key not in seen:
-            if len(seen) == most:
-                return records[:at], most
-            seen.add(record.key)
-    return records, len(seen)
+    reached: list[int] = []
+    for chunk in chunks:
+        at = chunk.progress
+        for record in islice(chunk.records, at, at + most_records - len(records)):
+            if record.key not in seen:
+                if len(seen) == most_patients:
+                    break
+                seen.add(record.key)
+            records.append(record)
+            at += 1
+        reached.append(at)
+        if at < len(chunk.records):
+            break
+    return Piece(records, len(seen), tuple(reached))

@@ -16,13 +16,14 @@ __all__ = ["Lanes", "Room"]
 
 
 class Lanes:
-    """Hands events on to `handle`, which runs once at a time for each partition.
+    """Lets `work_off` see to each partition's lane, oldest event first, as long as events stand in it.
 
+    It runs once at a time for each partition, and takes off the lane what is done, however much has come meanwhile.
     What waits in a lane is bounded by whoever delivers: nothing is fetched while too much is in work.
     """
 
-    def __init__(self, handle: Callable[[Any], Awaitable[None]]) -> None:
-        self._handle = handle
+    def __init__(self, work_off: Callable[[deque[Any]], Awaitable[None]]) -> None:
+        self._work_off = work_off
         self._waiting: dict[int, deque[Any]] = {}  # by partition; there is a task for each
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -42,7 +43,7 @@ class Lanes:
         lane = self._waiting[partition]
         try:
             while lane:
-                await self._handle(lane.popleft())
+                await self._work_off(lane)
         finally:
             del self._waiting[partition]
 

@@ -38,7 +38,7 @@ from agents.chunk import LARGEST_CHUNK, Chunk
 from agents.exits import Exit, end_process
 from agents.membership import StaticMembership
 from agents.ownership import Lease
-from agents.pace import Rests, enough_waits
+from agents.pace import enough_waits
 from agents.table import ChangelogRow, StateTable
 from agents.watchdog import StallDetector, progress_before
 
@@ -65,9 +65,7 @@ class ChunkedConsumer(driver.Consumer):
         self._believed_gaps: dict[TP, int] = {}
         self._delivering = False
         self._holding_back = False  # so much waits to be worked off that nothing more is fetched
-        self._rest_until = 0.0
         self._finished = asyncio.Event()  # a chunk, since it was last looked at
-        self._rests = Rests()
         self.rebalance_began: float | None = None  # monotonic seconds; None before the first one
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
@@ -80,9 +78,6 @@ class ChunkedConsumer(driver.Consumer):
         timeout: float,  # noqa: ASYNC109 (Faust's signature)
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once and yield (partition, message); runs in Faust's fetcher task."""
-        rest = self._rest_until - time.monotonic()
-        if rest > 0:
-            await self.sleep(rest)
         self._holding_back = enough_waits(self._chains.values())
         if self._holding_back:
             self._finished.clear()
@@ -92,9 +87,6 @@ class ChunkedConsumer(driver.Consumer):
         fetched, active = await self._wait_next_records(timeout)
         if not fetched or self.should_stop:
             return
-        self._rest_until = time.monotonic() + self._rests.after(
-            sum(map(len, fetched.values())), time.process_time(), recovering=self.app.in_recovery
-        )
         generation = self.app.consumer_generation_id
         left: dict[TP, Span] = {tp: (records[0].offset, records[-1].offset + 1) for tp, records in fetched.items()}
         self._delivering = True

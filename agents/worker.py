@@ -1,11 +1,8 @@
 """One worker: a Faust app with three agents, run in the foreground until it is told to stop.
 
-`watch` works off the patients' logs a chunk at a time; `append` and `obey` check admission events and commands, and
+`watch` works off the patients' logs (`agents.watching`); `append` and `obey` check admission events and commands, and
 append them to the logs.
-The order of writes in `watch` is the guarantee: alerts, scores and refusals are acknowledged by the broker, then the
-changelog is acknowledged, then the local store is written, then the chunk may be committed; before either of the first
-two, ownership is confirmed. Partitions are worked off side by side (`agents.lanes`), each in its order; decisions are
-made one at a time. Whatever goes wrong in between ends the process: the chunk is read again after the restart.
+Whatever goes wrong in one of them ends the process: what was in work is read again after the restart.
 """
 
 from __future__ import annotations
@@ -20,35 +17,32 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-import msgspec
 import structlog
 from faust.types.tuples import TP
 
-from agents import publishing, record
+from agents import record
 from agents.appending import Decode, checked, decode_admission, decode_command
 from agents.broker_watch import BrokerWatch
-from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, of_patients
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
-from agents.lanes import Lanes, Room
+from agents.lanes import Lanes
 from agents.letting_go import LettingGo
 from agents.naming import Naming
 from agents.observer import Observer, Status
-from agents.outputs import utc
 from agents.policy import Policy
 from agents.rebuilding import Rebuilding
 from agents.recent_log import read_again
 from agents.record import UnknownSchemaError
-from agents.refusing import keep_rejected
-from agents.rejection import Rejection
 from agents.reporting import Reporting
 from agents.sending import Outgoing, send
 from agents.stream_app import StreamApp
 from agents.table import StateTable
+from agents.telling import tell
 from agents.topics import CHANGELOG_CONFIG
 from agents.transport import ChunkedConsumer
 from agents.ward import Ward
+from agents.watching import Watching
 from agents.worker_config import WorkerConfig, partition_of
 from models.stay_model import StayModel
 
@@ -59,8 +53,6 @@ _STOP_SECONDS = 8.0  # a worker that was told to stop is gone within 10 s
 _HEARTBEAT_SECONDS = 1.0
 _CLOCK_SECONDS = 0.25
 _LOOP_STUCK_SECONDS = 30.0
-_FIRST_SLICE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
-_SLICE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 _HOUR_MS = 3_600_000
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
@@ -90,11 +82,8 @@ class Worker:
         self._beat = time.monotonic()
         self._ready = self._stopping = False
         self._broker = BrokerWatch()
-        self._slice = _FIRST_SLICE
-        self._room, self._thinking = Room(MOST_PATIENTS), asyncio.Lock()
         self.app: StreamApp | None = None
         self._states: StateTable
-        self._deciding: Rebuilding
         self._letting_go: LettingGo
 
     # -- life
@@ -205,21 +194,21 @@ class Worker:
             recovered=self._on_recovered,
             extra_topic_configs=dict(CHANGELOG_CONFIG),
         )
-        self._deciding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
+        deciding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
+        watching = Watching(app, config.topics, deciding, self._states, self._ward, self._clock, self._reporting)
         self._letting_go = LettingGo(self._states.items_of, self._logs_begin, self._append_to_log)
         logs = app.chunked_topic(config.topics.observations, config.partitions)
         admissions = app.chunked_topic(config.topics.admissions, config.partitions)
         commands = app.chunked_topic(config.topics.alert_commands, config.partitions)
-        app.agent(logs, name="watch")(self._agent(self._work_off, side_by_side=True))
+        app.agent(logs, name="watch")(self._agent(watching.work_off, side_by_side=True))
         app.agent(admissions, name="append")(self._agent(partial(self._append, decode_admission)))
         app.agent(commands, name="obey")(self._agent(partial(self._append, decode_command)))
         return app
 
     def _agent(self, handle: Any, *, side_by_side: bool = False) -> Any:
-        async def whole(event: Any) -> None:
-            event.value.begun = True
+        async def whole(work: Any) -> None:
             try:
-                await handle(event)
+                await handle(work)
             except asyncio.CancelledError:
                 raise
             except UnknownSchemaError as error:
@@ -233,6 +222,7 @@ class Worker:
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
                 if lanes is None:
+                    event.value.begun = True
                     await whole(event)
                 else:
                     lanes.take(event)
@@ -241,63 +231,6 @@ class Worker:
 
     # -- the agents
 
-    async def _work_off(self, event: Any) -> None:
-        """Work off a chunk in slices, each acknowledged before the next, so that a long one makes lasting progress."""
-        message, chunk = event.message, event.value
-        if not self._is_current(message):
-            event.ack()  # whoever has the partition now reads it again: a chunk that is not done is never committed
-            return
-        done = 0
-        while done < len(chunk.records):
-            records, patients = of_patients(chunk.records[done : done + self._slice], MOST_PATIENTS)
-            async with self._room.holding(patients):
-                seconds = await self._work_off_slice(message, chunk, records)
-            done += len(records)
-            chunk.progress = done
-            pace = _SLICE_SECONDS / max(seconds, _SLICE_SECONDS / 2)  # at most doubled, for a quiet second is no proof
-            self._slice = max(1, min(LARGEST_CHUNK, round(self._slice * pace)))
-        self._finish(event)
-
-    def _is_current(self, message: Any) -> bool:
-        """Tell whether a message that has waited in its lane is still this worker's to work off."""
-        app = cast(Any, self.app)
-        return bool(app.flow_control.is_active() and message.generation_id == app.consumer_generation_id)
-
-    async def _work_off_slice(self, message: Any, chunk: Chunk, records: Sequence[Any]) -> float:
-        """Decide, publish, confirm, store; return the seconds that the decisions took."""
-        topics = self._config.topics
-        async with self._thinking:
-            started = time.perf_counter()
-            outcome = await asyncio.to_thread(self._deciding.process, message.partition, records, self._states.stored)
-            decided = time.perf_counter()
-        published_at = utc(round(time.time() * 1000))
-        await self._confirm_ownership(message, chunk)  # what was decided before a long pause may be overtaken by now
-        alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]
-        await self._publish(
-            message.partition,
-            {
-                topics.alert_events: publishing.alert_records(alerts),
-                topics.alert_state: [
-                    *publishing.alert_state_tombstones(outcome.forgotten),
-                    *publishing.alert_state_records(alerts, outcome.erased),
-                ],
-                topics.scores: [
-                    *publishing.score_tombstones(outcome.forgotten),
-                    *publishing.score_records(outcome.scores, outcome.erased),
-                ],
-            },
-            records,
-            outcome.rejected,
-        )
-        acknowledged = time.time()
-        await self._confirm_ownership(message, chunk)
-        if outcome.states:
-            await self._states.put(message.partition, outcome.states)
-            self._ward.take(message.partition, outcome.states)
-        self._clock.worked_off(message.partition, records[-1].timestamp)
-        self._reporting.worked_off(records, outcome, acknowledged, time.perf_counter() - started)
-        return decided - started - outcome.warm_up_seconds
-
     async def _append(self, decode: Decode, event: Any) -> None:
         """Check events of another topic and append them to their patients' logs, in order.
 
@@ -305,9 +238,11 @@ class Worker:
         """
         message, chunk, config = event.message, event.value, self._config
         appended, rejected = checked(decode, chunk.records, message.partition, config.limits, self._partition_of)
-        await self._publish(message.partition, {config.topics.observations: appended}, chunk.records, rejected)
+        refused = [(chunk.records[i], rejection) for i, rejection in rejected]
+        await tell(self.app, config.topics, message.partition, {config.topics.observations: appended}, refused)
         self._reporting.refused(len(chunk.records), Counter(rejection.reason for _, rejection in rejected))
-        self._finish(event)
+        self._consumer.finish(chunk)
+        event.ack()
 
     def _partition_of(self, key: bytes) -> int:
         return partition_of(key, self._config.partitions)
@@ -315,28 +250,6 @@ class Worker:
     @property
     def _consumer(self) -> ChunkedConsumer:
         return cast(ChunkedConsumer, cast(Any, self.app).consumer)
-
-    def _finish(self, event: Any) -> None:
-        self._consumer.finish(event.value)
-        event.ack()
-
-    async def _publish(
-        self,
-        partition: int,
-        messages: Mapping[str, list[Outgoing]],
-        records: Sequence[Any],
-        rejected: Sequence[tuple[int, Rejection]],
-    ) -> None:
-        """Send messages by topic, and refused records with their reasons; return when all are acknowledged."""
-        refused = self._config.topics.rejected
-        await asyncio.gather(
-            *(send(self.app, topic, partition, some) for topic, some in messages.items() if some),
-            keep_rejected(self.app, refused, partition, [(records[i], rejection) for i, rejection in rejected]),
-        )
-
-    async def _confirm_ownership(self, message: Any, chunk: Chunk) -> None:
-        if not await self._consumer.confirm_ownership(message, chunk):
-            end_process(Exit.NOT_OWNER, f"partition {message.partition} may belong to another worker now")
 
     # -- around it
 

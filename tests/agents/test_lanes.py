@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,13 +24,15 @@ def test_a_partition_is_worked_off_in_order_and_one_at_a_time(asked: list[tuple[
     done: dict[int, list[int]] = defaultdict(list)
     busy: set[int] = set()
 
-    async def handle(told: Any) -> None:
+    async def handle(lane: deque[Any]) -> None:
+        told = lane[0]
         partition = told.message.partition
         assert partition not in busy
         busy.add(partition)
         for _ in range(told.turns):
             await asyncio.sleep(0)
         busy.remove(partition)
+        assert lane.popleft() is told
         done[partition].append(told.number)
 
     async def run() -> None:
@@ -50,7 +52,8 @@ def test_a_partition_that_waits_does_not_hold_up_another() -> None:
         done: list[int] = []
         gate = asyncio.Event()
 
-        async def handle(told: Any) -> None:
+        async def handle(lane: deque[Any]) -> None:
+            told = lane.popleft()
             if told.message.partition == 0:
                 await gate.wait()
             done.append(told.message.partition)
@@ -71,7 +74,8 @@ def test_taking_never_waits_and_a_lane_that_failed_is_opened_again() -> None:
         done: list[int] = []
         gate = asyncio.Event()
 
-        async def handle(told: Any) -> None:
+        async def handle(lane: deque[Any]) -> None:
+            told = lane.popleft()
             await gate.wait()
             if told.number == 2:
                 raise asyncio.CancelledError
@@ -89,6 +93,28 @@ def test_taking_never_waits_and_a_lane_that_failed_is_opened_again() -> None:
         return done
 
     assert asyncio.run(run()) == [1, 3]
+
+
+def test_what_came_while_a_lane_waited_is_taken_together() -> None:
+    async def run() -> list[list[int]]:
+        taken: list[list[int]] = []
+        gate = asyncio.Event()
+
+        async def handle(lane: deque[Any]) -> None:
+            await gate.wait()
+            taken.append([told.number for told in lane])
+            lane.clear()
+
+        lanes = Lanes(handle)
+        for number in range(3):
+            lanes.take(event(0, number))
+            await asyncio.sleep(0)
+        gate.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return taken
+
+    assert asyncio.run(run()) == [[0, 1, 2]]
 
 
 @given(st.lists(st.tuples(st.integers(1, 15), st.integers(0, 4)), max_size=20))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from agents import publishing, sending, table, worker
+from agents import publishing, sending, table, telling, worker
 from agents.chunk import Chunk
 from agents.core import Core, Outcome
 from agents.messages import CLOCK_TYPE
@@ -64,7 +64,7 @@ def _state_first() -> None:
         while waiting:
             await _send(*waiting.pop(0))
 
-    wrap(worker, "send", later)
+    wrap(telling, "send", later)
     wrap(StateTable, "put", first)
 
 
@@ -83,6 +83,7 @@ def _no_wait() -> None:
         await asyncio.sleep(0)
 
     wrap(worker, "send", sent)
+    wrap(telling, "send", sent)
     wrap(table, "send", sent)
     wrap(_IdempotentProducer, "flush", no_flush)  # Faust's commit would wait there
 
@@ -150,7 +151,7 @@ def _clock_beside_the_log() -> None:
         outcome = await asyncio.to_thread(acting._core.process, partition, said, stored)
         alerts = [msgspec.structs.replace(alert, published_at="now") for _, alert in outcome.alerts]
         topics = acting._config.topics
-        await acting._publish(partition, {topics.alert_events: publishing.alert_records(alerts)}, said, [])
+        await telling.tell(acting.app, topics, partition, {topics.alert_events: publishing.alert_records(alerts)}, [])
         if outcome.states:
             await acting._states.put(partition, outcome.states)
             acting._ward.take(partition, outcome.states)

@@ -1,0 +1,141 @@
+"""Working off the patients' logs, a piece of a partition at a time.
+
+The order of writes is the guarantee: alerts, scores and refusals are acknowledged by the broker, then the changelog is
+acknowledged, then the local store is written, then chunks may be committed; before either of the first two, ownership
+is confirmed. Partitions are worked off side by side (`agents.lanes`), each in its order; decisions are made one at a
+time. A lane's turn takes all that has come for the partition meanwhile, up to a limit: a quiet ward is answered at
+once, and the more there is to do the larger the pieces, which cost less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import AsyncExitStack
+from itertools import islice
+from typing import Any, cast
+
+import msgspec
+
+from agents import publishing
+from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Piece, next_piece
+from agents.clock_watch import ClockWatch
+from agents.exits import Exit, end_process
+from agents.lanes import Room
+from agents.outcome import Outcome
+from agents.outputs import utc
+from agents.rebuilding import Rebuilding
+from agents.reporting import Reporting
+from agents.stream_app import StreamApp
+from agents.table import StateTable
+from agents.telling import tell
+from agents.topics import Topics
+from agents.transport import ChunkedConsumer
+from agents.ward import Ward
+
+__all__ = ["Watching"]
+
+_FIRST_PIECE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
+_PIECE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
+
+
+class Watching:
+    """Works off lanes of observations, by the decisions of `deciding`; `states` holds what they came to."""
+
+    def __init__(  # noqa: PLR0917 (the parts of a worker)
+        self,
+        app: StreamApp,
+        topics: Topics,
+        deciding: Rebuilding,
+        states: StateTable,
+        ward: Ward,
+        clock: ClockWatch,
+        reporting: Reporting,
+    ) -> None:
+        self._app, self._topics, self._deciding, self._states = app, topics, deciding, states
+        self._ward, self._clock, self._reporting = ward, clock, reporting
+        self._longest = _FIRST_PIECE  # records
+        self._thinking = asyncio.Lock()
+        self._deciding_room, self._storing_room = Room(MOST_PATIENTS), Room(MOST_PATIENTS)
+
+    async def work_off(self, lane: deque[Any]) -> None:
+        """Work off the next piece of what waits in a lane; it is acknowledged before the lane's next."""
+        async with AsyncExitStack() as room:
+            async with self._thinking:
+                while lane and not self._is_current(lane[0].message):
+                    lane.popleft().ack()  # whoever has the partition now reads it again: it is never committed
+                if not lane:
+                    return
+                piece = next_piece([event.value for event in lane], self._longest, MOST_PATIENTS)
+                events = list(islice(lane, len(piece.reached)))
+                for event in events:
+                    event.value.begun = True
+                await room.enter_async_context(self._deciding_room.holding(piece.patients))
+                started = time.perf_counter()
+                partition, stored = events[0].message.partition, self._states.stored
+                outcome = await asyncio.to_thread(self._deciding.process, partition, piece.records, stored)
+                self._pace(time.perf_counter() - started - outcome.warm_up_seconds)
+            acknowledged = await self._tell(events[0], piece, outcome)
+            async with self._storing_room.holding(piece.patients):
+                await room.aclose()  # while this is stored, another partition may be decided on
+                await self._store(events[0], piece, outcome)
+        self._reporting.worked_off(piece.records, outcome, acknowledged, time.perf_counter() - started)
+        for event, reached in zip(events, piece.reached, strict=True):
+            event.value.progress = reached
+            if reached == len(event.value.records):
+                lane.popleft()
+                self._consumer.finish(event.value)
+                event.ack()
+
+    def _is_current(self, message: Any) -> bool:
+        """Tell whether a message that has waited in its lane is still this worker's to work off."""
+        app = cast(Any, self._app)
+        return bool(app.flow_control.is_active() and message.generation_id == app.consumer_generation_id)
+
+    def _pace(self, seconds: float) -> None:
+        """Make the next piece longer or shorter, after one that took so long to decide on."""
+        pace = _PIECE_SECONDS / max(seconds, _PIECE_SECONDS / 2)  # at most doubled, for a quiet second is no proof
+        self._longest = max(1, min(LARGEST_CHUNK, round(self._longest * pace)))
+
+    async def _tell(self, event: Any, piece: Piece, outcome: Outcome) -> float:
+        """Publish what was decided; return the epoch seconds at which all of it was acknowledged."""
+        topics = self._topics
+        published_at = utc(round(time.time() * 1000))
+        await self._confirm_ownership(event)  # what was decided before a long pause may be overtaken by now
+        alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]
+        await tell(
+            self._app,
+            topics,
+            event.message.partition,
+            {
+                topics.alert_events: publishing.alert_records(alerts),
+                topics.alert_state: [
+                    *publishing.alert_state_tombstones(outcome.forgotten),
+                    *publishing.alert_state_records(alerts, outcome.erased),
+                ],
+                topics.scores: [
+                    *publishing.score_tombstones(outcome.forgotten),
+                    *publishing.score_records(outcome.scores, outcome.erased),
+                ],
+            },
+            [(piece.records[i], rejection) for i, rejection in outcome.rejected],
+        )
+        return time.time()
+
+    async def _store(self, event: Any, piece: Piece, outcome: Outcome) -> None:
+        """Write the states that have moved past what was told."""
+        partition = event.message.partition
+        await self._confirm_ownership(event)
+        if outcome.states:
+            await self._states.put(partition, outcome.states)
+            self._ward.take(partition, outcome.states)
+        self._clock.worked_off(partition, piece.records[-1].timestamp)
+
+    @property
+    def _consumer(self) -> ChunkedConsumer:
+        return cast(ChunkedConsumer, cast(Any, self._app).consumer)
+
+    async def _confirm_ownership(self, event: Any) -> None:
+        if not await self._consumer.confirm_ownership(event.message, event.value):
+            end_process(Exit.NOT_OWNER, f"partition {event.message.partition} may belong to another worker now")
