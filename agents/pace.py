@@ -8,7 +8,7 @@ from agents.chunk import LARGEST_CHUNK, Chunk
 
 __all__ = ["enough_waits"]
 
-_QUEUE_BYTES = 16_000_000  # of all partitions; a fetch more may be held
+_QUEUE_BYTES = 8_000_000  # of all partitions; a fetch more may be held
 _MOST_WAITING = 2 * LARGEST_CHUNK  # records of a partition that nobody has begun
 
 

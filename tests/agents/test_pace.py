@@ -25,5 +25,5 @@ def test_small_chunks_that_wait_do_not_hold_up_the_others() -> None:
 
 
 def test_nothing_is_fetched_while_much_is_in_work() -> None:
-    assert not enough_waits([[chunk(8_000_000, begun=True)], [chunk(8_000_000, begun=True)]])
-    assert enough_waits([[chunk(8_000_000, begun=True)], [chunk(8_000_001, begun=True)]])
+    assert not enough_waits([[chunk(4_000_000, begun=True)], [chunk(4_000_000, begun=True)]])
+    assert enough_waits([[chunk(4_000_000, begun=True)], [chunk(4_000_001, begun=True)]])
