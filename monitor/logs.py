@@ -22,7 +22,7 @@ from monitor.sections import LogSettings
 __all__ = ["RepeatLimit", "configure_logging"]
 
 # What each library may say at most, whatever level is asked for.
-_LIBRARIES = dict.fromkeys(("faust", "mode", "aiokafka", "kafka", "asyncio"), logging.WARNING)
+_LIBRARIES = dict.fromkeys(("faust", "mode", "aiokafka", "kafka", "asyncio", "urllib3"), logging.WARNING)
 _LIBRARIES["kafka.net.selector"] = logging.ERROR  # warns of its own slow tasks whenever the machine is busy
 _REPEAT_SECONDS = 5.0
 _REMEMBERED = 512
