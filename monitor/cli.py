@@ -18,6 +18,7 @@ from monitor.version import VERSION
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_FOR_TRAINING = frozenset({"torch", "matplotlib"})  # left out of the service's image: deploy/runtime_requirements.py
 
 
 class _FailureLine(click.ClickException):
@@ -49,11 +50,20 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what it names as its failure becomes one line and exit code 1."""
+        """Run a command; what it names as its failure, or what is not installed, becomes one line and exit code 1."""
         try:
             return super().invoke(ctx)
         except Failure as failure:
             raise _FailureLine(failure) from failure
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in _FOR_TRAINING:
+                raise
+            msg = (
+                f"`{ctx.invoked_subcommand}` needs {missing} for what it is asked, and this installation has none: "
+                f"`pip install {missing}`, or take the image `workbench` of deploy/Dockerfile"
+            )
+            raise _FailureLine(Failure(msg)) from error
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)
 

@@ -27,7 +27,6 @@ from monitor.bench.core_cost import core_cost
 from monitor.bench.grounds import Grounds
 from monitor.bench.latency import eager_policy, measure_latency
 from monitor.bench.load import Load
-from monitor.bench.picture import draw_bench
 from monitor.bench.report import Report
 from monitor.bench.throughput import measure_baseline, measure_workers
 from monitor.brokers import open_broker
@@ -118,6 +117,8 @@ def command(
     if baseline and find_spec("confluent_kafka") is None:
         msg = "the plain loop of --baseline needs confluent-kafka: pip install confluent-kafka"
         raise Failure(msg)
+    if picture is not None:
+        from monitor.bench.picture import draw_bench  # noqa: PLC0415  (matplotlib, which may be missing: now, not later)
     settings = invocation.settings({"broker.engine": engine, "model.name": model})
     asked = _Asked(patients, workers, events, every, rate, seconds, baseline)
     with failing_on(CohortError):
