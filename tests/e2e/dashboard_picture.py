@@ -194,14 +194,15 @@ def _draw_lines(axes: Axes, operations: Operations, panel: Panel) -> None:
             base.update(zip(times, values, strict=True))
             axes.fill_between([at - now for at in times], lower, values, color=colour, alpha=0.25, linewidth=0)
         axes.plot([at - now for at in times], values, color=colour, linewidth=1.1, label=legend)
-    _dress(axes, panel, len(series) - len(shown))
+    unseen = len(series) - len(shown)
+    _dress(axes, panel, f"({unseen} more{'' if len(moving) > len(shown) else ' at 0'})" if unseen else "")
     if "min" in defaults:
         axes.set_ylim(bottom=min(defaults["min"], axes.get_ylim()[0]) if defaults["min"] < 0 else 0)
     if "max" in defaults:
         axes.set_ylim(top=defaults["max"])
 
 
-def _dress(axes: Axes, panel: Panel, unseen: int) -> None:
+def _dress(axes: Axes, panel: Panel, unseen: str) -> None:
     """Scales, grid and legend, as small as they can be read."""
     axes.set_xlim(-_SECONDS, 0)
     axes.grid(visible=True, color="#ecedf0", linewidth=0.7)
@@ -214,13 +215,13 @@ def _dress(axes: Axes, panel: Panel, unseen: int) -> None:
         spine.set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     if unseen:
-        handles, labels = [*handles, Line2D([], [], alpha=0)], [*labels, f"({unseen} more at 0)"]
+        handles, labels = [*handles, Line2D([], [], alpha=0)], [*labels, unseen]
     axes.legend(
         handles,
         labels,
         loc="upper center",
         bbox_to_anchor=(0.46, -0.13),
-        ncol=3 if len(labels) > 2 else 2,
+        ncol=2 if len(labels) < 3 else 3 if len(labels) < 10 else 4,
         fontsize=6.2,
         frameon=False,
         handlelength=1.2,

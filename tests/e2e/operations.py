@@ -43,6 +43,7 @@ FASTER = 100
 _SCRAPE = "500ms"  # not divided: 0.15 s would keep a small machine busy with scraping alone
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?<![\w:.])(\d+)(ms|s|m|h|d)\b")
+_WINDOW_HOURS = 6.0
 _FEED_SECONDS = 1200  # the one threshold of a rule that is a length of time and should come within a test
 
 
@@ -249,9 +250,9 @@ def _supervised(ward: Ward, instance: str) -> bool:
 
 
 def _policy(folder: Path) -> Path:
-    """Write the shipped policy with a live budget."""
+    """Write the shipped policy with a live budget, whose window some hours of a replay fill."""
     shipped, file = load_policy(), folder / "policy.toml"
-    budget = Budget(0.5, shipped.raise_threshold / 2, shipped.raise_threshold * 2)
+    budget = Budget(0.5, shipped.raise_threshold / 2, shipped.raise_threshold * 2, window_hours=_WINDOW_HOURS)
     file.write_text(policy_toml(msgspec.structs.replace(shipped, budget=budget), ""))
     return file
 
