@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from kafka.errors import KafkaError
 from agents.topics import Topics, topic_specs
 from monitor import clients
 from monitor.access import ROLES, grants
+from monitor.catalogue import CERTIFICATE_EXPIRY
 from monitor.cli import main
 from monitor.sections import KafkaSettings
 from monitor.settings import load_settings
@@ -287,6 +290,15 @@ def by_scram_256(broker: GuardedBroker) -> dict[str, str]:
     return Part(broker, "worker", "SCRAM-SHA-256").environment
 
 
+def expiring(ward: Ward) -> set[str]:
+    """Return of which files a worker shows when their certificates expire: in some days, not before."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{ward.ports['worker-2']}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = dict(re.findall(rf'^{CERTIFICATE_EXPIRY.name}{{file="(\w+)"}} (\S+)$', text, re.MULTILINE))
+    assert all(float(seconds) > time.time() for seconds in found.values())
+    return set(found)
+
+
 @pytest.mark.parametrize("connected", [by_certificate, by_plain, by_scram_256])
 def test_the_workers_engine_knows_other_ways_to_log_in(broker: GuardedBroker, tmp_path: Path, connected: Any) -> None:
     Part(broker, "admin").say("topics", "create")
@@ -301,6 +313,7 @@ def test_the_workers_engine_knows_other_ways_to_log_in(broker: GuardedBroker, tm
     ward.start("worker-2")
     try:
         ward.wait_ready("worker-2")
+        assert expiring(ward) == ({"client", "ca"} if connected is by_certificate else {"ca"})
         sung = Part(broker, "canary").say("canary", "--once")
         assert sung.exit_code == 0, sung.output
         ward.drain()  # the canaries' discharges, or their alerts would still be open for the next worker
