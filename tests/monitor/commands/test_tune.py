@@ -100,3 +100,27 @@ def test_a_policy_without_a_name_is_wrong_usage(option: str) -> None:
     result = CliRunner().invoke(main, ["tune", str(DEMO), option, " "])
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.output
+
+
+def test_headroom_is_told_and_the_budget_stays_whole(tmp_path: Path) -> None:
+    arguments = [
+        "--budget",
+        "0.5",
+        "--headroom",
+        "0.1",
+        "--bootstrap",
+        "0",
+        "--out",
+        str(tmp_path / "p.toml"),
+        "--json",
+    ]
+    result = CliRunner().invoke(main, ["tune", str(DEMO), *arguments], catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert found["budget"] == {"false_episodes_per_patient_day": 0.5, "headroom": 0.1}
+    assert found["chosen"]["false_per_patient_day"] <= 0.45
+    budget = load_policy(tmp_path / "p.toml").budget
+    assert budget is not None
+    assert budget.false_episodes_per_patient_day == 0.5
+    chosen_by = tomllib.loads((tmp_path / "p.toml").read_text())["chosen_by"]
+    assert "--headroom 0.1 " in chosen_by
+    assert "10% of them left free" in chosen_by
