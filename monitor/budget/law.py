@@ -33,8 +33,8 @@ def next_threshold(budget: Budget, threshold: float, measured: Measured) -> floa
     """Return the raise threshold after a look at what was measured; the same one where nothing is to be done.
 
     Nothing moves on fewer patient-days than the budget wants, within its tolerance, or where the count is no further
-    from the one to be expected than two of a Poisson count's standard deviations, where chance alone puts it once in
-    twenty times. Else the threshold rises or falls by at most the budget's step, within its limits.
+    from the one to be expected than two of a Poisson count's standard deviations, where chance alone puts it at one
+    look in twenty. Else the threshold rises or falls by at most the budget's step, within its limits.
     """
     expected = budget.false_episodes_per_patient_day * measured.patient_days
     off = measured.episodes - expected

@@ -19,7 +19,7 @@ from kafka import TopicPartition
 from agents.messages import Admission, AlertEvent, RiskScore
 from monitor import clients
 from monitor.brokers.probe import free_port
-from monitor.budget.burden import Burden
+from monitor.budget.burden import Burden, milliseconds_of
 from monitor.publishing import Publisher, PublisherOptions
 from tests.e2e.ward import PARTITIONS, Ward
 from tests.nurse_day.nurse import Nurse
@@ -133,9 +133,10 @@ def _figures(ward: Ward, nurse: Nurse, day: WardDay, stream: DayStream) -> dict[
         "reasons": _sorted(Counter(each.reason or "" for each in events if each.transition == "rejected")),
         "commands_refused_unanswered": refused,
         "unanswered": len(nurse.unanswered()),
-        "thresholds": [
+        "thresholds": [  # moved in the day: when all are sent home after it, that is no burden of a ward
             {name: moved[name] for name in ("unit", "raise_threshold", "episodes", "patient_days")}
             for moved in ward.values(ward.topics.budgets)
+            if milliseconds_of(moved["counted_until"]) <= end * 1000
         ],
         "open_at_the_end": sum(event.get("state", "ended") != "ended" for event in latest.values()),
     }
