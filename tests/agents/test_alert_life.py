@@ -51,6 +51,7 @@ class LifeOfAlerts(RuleBasedStateMachine):
         before = len(self.bed.told)
         getattr(self.bed, name)(*args, **fields)
         told = self.bed.told[before:]
+        assert all(event.cause for event in told)
         for event in told:
             self.plain.noted(self.bed.minute, event)
         return told
