@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from agents.messages import AlertEvent
-from monitor.errors import Unavailable
+from monitor.errors import Failure, Unavailable
 
 __all__ = ["POLL_MS", "AlertFilter", "Follower", "Tail", "TopicReader", "assign", "ends", "partitions_of", "poll"]
 
@@ -185,7 +185,7 @@ class TopicReader(threading.Thread):
                 for record in records:
                     self._take(record)
                     self._follower.done(record)
-        except (KafkaError, Unavailable, msgspec.MsgspecError) as error:
+        except (KafkaError, Failure, msgspec.MsgspecError) as error:
             self.error = error
         finally:
             self._consumer.close()

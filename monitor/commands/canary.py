@@ -124,6 +124,8 @@ def _run(
         while not stop.is_set():
             began = time.monotonic()
             found = _round(canaries, settings.topics.partitions, within)
+            if stop.is_set():
+                break  # the round was cut short, and says nothing
             watch.note(found)
             click.echo(json.dumps(found.as_json()) if as_json else _line(found))
             if once:

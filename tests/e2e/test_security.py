@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +23,7 @@ from kafka.errors import KafkaError
 from agents.topics import Topics, topic_specs
 from monitor import clients
 from monitor.access import ROLES, grants
+from monitor.brokers.probe import free_port
 from monitor.catalogue import CERTIFICATE_EXPIRY
 from monitor.cli import main
 from monitor.sections import KafkaSettings
@@ -32,7 +36,7 @@ from tests.waiting import until
 
 _TOPICS = Topics("icu.")
 _GROUP = "icu-workers"
-_STRANGER, _NEWCOMER = "stranger", "newcomer"
+_STRANGER, _NEWCOMER, _LATECOMER = "stranger", "newcomer", "latecomer"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:
     found = guarded_broker(tmp_path_factory.mktemp("guarded"))
     found.start()
     try:
-        found.add_users([*ROLES, _STRANGER, _NEWCOMER])
+        found.add_users([*ROLES, _STRANGER, _NEWCOMER, _LATECOMER])
         for role in ROLES:
             found.grant(f"User:{role}", [one for one in grants(_TOPICS, _GROUP) if one.role == role])
         yield found
@@ -246,10 +250,40 @@ def test_a_worker_asks_again_until_its_password_and_its_rights_are_there(broker:
     assert newcomer.password not in ward.log()
 
 
+def test_a_canary_waits_for_its_password_and_its_rights_too(broker: GuardedBroker, tmp_path: Path) -> None:
+    Part(broker, "admin").say("topics", "create")
+    latecomer, port, log = replace(Part(broker, _LATECOMER), password=PASSWORD[::-1]), free_port(), tmp_path / "log"
+    environment = {**os.environ, **latecomer.environment, "SEPSIS_MONITOR_HTTP__PORT": str(port)}
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "monitor", "canary"], env=environment, stdout=said, stderr=said
+        )
+    try:
+        until(lambda: "cluster_unavailable" in log.read_text(), seconds=60, what="the wrong password told of")
+        assert "kafka.sasl_plain_password" in log.read_text()
+        assert failing_at(port) == ["broker"]
+        broker.add_users([_LATECOMER], latecomer.password)
+        until(lambda: "refused to create the topic" in log.read_text(), seconds=60, what="missing rights told of")
+        assert failing_at(port) == ["broker"]
+        broker.grant(f"User:{_LATECOMER}", [one for one in grants(_TOPICS, _GROUP) if one.role == "canary"])
+        until(lambda: failing_at(port) != ["broker"], seconds=60, what=log.read_text()[-2000:])
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert latecomer.password not in log.read_text()
+
+
 def failing(ward: Ward) -> list[str]:
     """Return the checks for which /readyz says that the worker is not ready."""
+    return failing_at(ward.ports["worker-1"])
+
+
+def failing_at(port: int) -> list[str]:
+    """Return the checks for which a program on this port says that it is not ready."""
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"http://127.0.0.1:{ward.ports['worker-1']}/readyz", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
     assert caught.value.code == 503
     found: list[str] = json.loads(caught.value.read())
     return found
