@@ -102,7 +102,6 @@ class Watching:
         """Publish what was decided; return the epoch seconds at which all of it was acknowledged."""
         topics = self._topics
         published_at = utc(round(time.time() * 1000))
-        await self._confirm_ownership(event)  # what was decided before a long pause may be overtaken by now
         alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]
         await tell(
             self._app,
@@ -120,6 +119,7 @@ class Watching:
                 ],
             },
             [(piece.records[i], rejection) for i, rejection in outcome.rejected],
+            lambda: self._confirm_ownership(event),  # what was decided before a long pause may be overtaken by now
         )
         return time.time()
 
