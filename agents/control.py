@@ -128,8 +128,11 @@ def _check_command(said: Command) -> None:
     _check_texts({"by": said.by}, _LONGEST_ID)
     _check_texts({"reason": said.reason}, _LONGEST_TEXT)
     for kind, name in _FIELD_OF.items():
-        if (said.type == kind) != (getattr(said, name) is not None):
-            raise Refused(Rejection("command_invalid", f"{name} belongs to a {kind} command, and it needs one"))
+        given = getattr(said, name) is not None
+        if said.type == kind and not given:
+            raise Refused(Rejection("command_invalid", f"a {kind} command needs {name}"))
+        if given and said.type != kind:
+            raise Refused(Rejection("command_invalid", f"{name} belongs to a {kind} command, not to {said.type}"))
     if said.minutes is not None and not said.minutes > 0:
         raise Refused(Rejection("command_invalid", "minutes must be above 0"))
 

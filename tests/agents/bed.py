@@ -108,7 +108,7 @@ class Bed:
         """Give a command on an alert that lacks what its type needs."""
         self.commands += 1
         named = NamedCommand(name or f"c{self.commands}", "p", of)
-        why = Rejection("command_invalid", "minutes belongs to a snooze command, and it needs one")
+        why = Rejection("command_invalid", "a snooze command needs minutes")
         self.alerts.obey(0, 0, CommandFaulty("p", self.now_ms, named, why), self.now_ms)
         return self
 
