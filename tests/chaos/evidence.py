@@ -32,11 +32,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A record of ours that the broker acknowledged at this place."""
+    """A record of ours that the broker acknowledged at this place.
+
+    Without an offset where the client was told, when it asked again, that the record had been there before.
+    """
 
     topic: str
     partition: int
-    offset: int
+    offset: int | None
     key: bytes | None
     value: bytes | None
 

@@ -140,17 +140,21 @@ def _judge_subscriber(evidence: Evidence, verdict: Verdict) -> None:
 def _judge_noted(evidence: Evidence, verdict: Verdict) -> None:
     if not evidence.noted:
         return
-    kept = {(record.partition, record.offset): record for record in evidence.log}
+    kept = {(record.partition, record.offset): (record.key, record.value) for record in evidence.log}
+    somewhere = {(record.partition, record.key, record.value) for record in evidence.log}
     appended = {dict(record.headers).get("ce_source") for record in evidence.log}
     log_topic = evidence.log[0].topic if evidence.log else ""
     lost: list[str] = []
     for noted in evidence.noted:
-        if noted.topic == log_topic:
-            record = kept.get((noted.partition, noted.offset))
-            if record is None or (record.key, record.value) != (noted.key, noted.value):
-                lost.append(f"acknowledged at {noted.partition}@{noted.offset}, not in the log there")
+        at = f"{noted.partition}@{noted.offset}"
+        if noted.offset is None:  # what is appended from elsewhere keeps its partition, key and bytes
+            if (noted.partition, noted.key, noted.value) not in somewhere:
+                lost.append(f"acknowledged as known in partition {noted.partition}, not in the log there")
+        elif noted.topic == log_topic:
+            if kept.get((noted.partition, noted.offset)) != (noted.key, noted.value):
+                lost.append(f"acknowledged at {at}, not in the log there")
         elif f"/{noted.topic}/{noted.partition}/{noted.offset}".encode() not in appended:
-            lost.append(f"admission {noted.partition}@{noted.offset} was never appended to its log")
+            lost.append(f"admission {at} was never appended to its log")
     if evidence.broker_lost:
         verdict.broker_lost += len(lost)
     else:

@@ -224,6 +224,15 @@ def test_every_anomaly_is_tried() -> None:
     assert {anomaly for anomaly, _ in _TAMPERINGS.values()} == set(ANOMALIES)
 
 
+def test_what_a_client_was_told_to_be_there_already_is_looked_for() -> None:
+    honest = _honest()
+    (record, *_) = honest.log
+    known = Noted(record.topic, record.partition, None, record.key, record.value)
+    assert not any(judge(replace(honest, noted=[known]), _reference()).counts().values())
+    missing = replace(known, value=b"{}")
+    assert judge(replace(honest, noted=[missing]), _reference()).counts()["lost-event"] == 1
+
+
 def test_what_a_broker_lost_is_counted_apart() -> None:
     verdict = judge(replace(_log_hole(_honest()), broker_lost=True), _reference())
     assert verdict.clean
