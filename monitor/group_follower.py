@@ -18,9 +18,9 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.follow import POLL_MS, partitions_of
 
-__all__ = ["REFUSALS", "GroupFollower", "member_options"]
+__all__ = ["REFUSALS", "SESSION_MS", "GroupFollower", "member_options"]
 
-_SESSION_MS = 6_000  # the least that Kafka grants by default: a killed follower's alerts wait no longer
+SESSION_MS = 6_000  # the least that Kafka grants by default: a killed follower's alerts wait no longer
 _HEARTBEAT_MS = 2_000
 _LONGEST_PAUSE_MS = 60_000  # a follower whose output has been stuck for so long gives its partitions to the others
 # What a group answers to a member that it is just giving other partitions to, or has given up.
@@ -38,7 +38,7 @@ def member_options(group: str, *, sole: bool) -> dict[str, Any]:
     return {
         "group_id": group,
         "group_instance_id": group if sole else None,
-        "session_timeout_ms": _SESSION_MS,
+        "session_timeout_ms": SESSION_MS,
         "heartbeat_interval_ms": _HEARTBEAT_MS,
         "max_poll_interval_ms": _LONGEST_PAUSE_MS,
     }

@@ -32,7 +32,7 @@ from monitor.budget.reading import BudgetReader
 from monitor.budget.service import Controller, InCharge, Watch
 from monitor.errors import Failure, failing_on
 from monitor.finite_range import FiniteRange
-from monitor.group_follower import member_options
+from monitor.group_follower import SESSION_MS, member_options
 from monitor.health import Health, open_port
 from monitor.invocation import Invocation, pass_invocation
 from monitor.refusals import why
@@ -46,6 +46,7 @@ from monitor.unit_policies import policies_of
 __all__ = ["command"]
 
 _JOIN_SECONDS = 30.0
+_LEAVING_SECONDS = SESSION_MS / 1000 + 5.0  # until the group has given up one that has ended and did not say so
 _RESETS = 3  # tries against a controller that moves the same unit in the same moment
 _SHOWN_HOURS = 24.0
 _FORGOTTEN_HOURS = 24.0  # after the last time at which anything of a stay can be asked for: agents.clock.is_past
@@ -179,9 +180,11 @@ class _Run:
 
     def _join(self, charge: InCharge, stop: threading.Event) -> None:
         """Wait for who is in charge to be known; raises Failure where it is not this controller."""
-        deadline = time.monotonic() + _JOIN_SECONDS
-        while not charge.joined and not stop.is_set() and time.monotonic() < deadline:
+        deadline, joined = time.monotonic() + _JOIN_SECONDS, False
+        while not (charge.held or stop.is_set()) and time.monotonic() < deadline:
             charge.poll()
+            if charge.joined and not joined:
+                deadline, joined = time.monotonic() + _LEAVING_SECONDS, True
         if charge.held or stop.is_set():
             return
         if charge.joined:
