@@ -39,6 +39,7 @@ class Patient:
     unassessable_longer: bool = False
     follows: bool = False  # whether the score is the stay's first one, or the one before it is known
     dismissed: AlertEvent | None = None  # the dismissal of the last sepsis alert of all
+    told: dict[str, AlertEvent] = field(default_factory=dict)  # by kind, the last word on an alert
 
     @property
     def present(self) -> bool:
@@ -107,10 +108,14 @@ class WardNow:
         self._note_near(patient)
 
     def take_alert(self, key: str, event: AlertEvent | None) -> None:
-        """Note an alert as it stands; None: it is gone."""
+        """Note an alert as it stands; None: it is gone.
+
+        A worker that was suspended as it sent may repeat an event that has been overtaken: it is no news.
+        """
         name, _, kind = key.partition(":")
         if event is None:
             patient = self._of(name)
+            patient.told.pop(kind or _SEPSIS, None)
             patient.alerts.pop(kind or _SEPSIS, None)
             patient.dismissed = patient.dismissed if kind else None
             return
@@ -119,6 +124,9 @@ class WardNow:
         else:
             self._note_unit(event.unit)
         patient = self._of(event.patient_id)
+        if _overtaken(event, patient.told.get(event.kind)):
+            return
+        patient.told[event.kind] = event
         patient.unit, patient.bed = patient.unit or event.unit, patient.bed or event.bed
         if event.kind == _SEPSIS:
             patient.dismissed = _dismissal(event, patient.dismissed)
@@ -244,6 +252,14 @@ class WardNow:
 def _first_step(score: RiskScore) -> int:
     """Return the first step of which a score tells."""
     return score.closed[0].step if score.closed else score.step
+
+
+def _overtaken(event: AlertEvent, last: AlertEvent | None) -> bool:
+    """Tell whether an event comes before the last word on its patient's alert of the kind, by the patient's log."""
+    if last is None or last.log.partition != event.log.partition:
+        return False
+    same = last.alert_id == event.alert_id and last.log.offset == event.log.offset
+    return event.log.offset < last.log.offset or (same and event.sequence < last.sequence)
 
 
 def _follows(before: RiskScore | None, score: RiskScore) -> bool:

@@ -53,6 +53,22 @@ def test_a_patient_is_there_until_the_stay_ends() -> None:
     assert made.known() == []
 
 
+def test_an_overtaken_event_that_is_repeated_late_is_no_news() -> None:
+    made = ward(score())
+    raised = alert(patient_id="p1", sequence=1, log=SourcePosition(2, 40))
+    over = alert(patient_id="p1", sequence=2, log=SourcePosition(2, 44), transition="resolved", state="ended")
+    for event in (raised, over, raised):
+        made.take_alert("p1", event)
+    assert made.alerting() == []
+    again = alert(patient_id="p1", alert_id="another", sequence=1, log=SourcePosition(2, 50))
+    for event in (again, over):
+        made.take_alert("p1", event)
+    assert names(made.alerting()) == ["p1"]
+    made.take_alert("p1", None)
+    made.take_alert("p1", raised)
+    assert names(made.alerting()) == ["p1"]  # of whom nothing was left, the first word counts
+
+
 def test_near_is_told_since_when_and_ends_with_the_risk_or_an_alert() -> None:
     made = ward(score(risk=0.012), score(risk=0.015, time="2026-11-22T11:30:00Z"))
     (patient,) = made.near()
