@@ -29,8 +29,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/sepsis-monitor demo $(ARGS)
 
+# Three processes for two processors: much of the time is waiting for brokers and workers.
 test: check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not long' $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m 'not long' $(ARGS)
 
 # What takes too long for every change: rights taken away from running programs, and the slowest of the others.
 test-long: check

@@ -87,7 +87,7 @@ def test_read_again_it_leaves_nothing_either(again: tuple[Record, ...]) -> None:
         assert run.states == {}
 
 
-@settings(deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(patient_logs("p"), st.integers(0, 30), st.data())
 def test_what_comes_after_it_does_not_depend_on_the_cuts(later: list[Record], place: int, data: st.DataObject) -> None:
     """After it a patient is one who was never seen, in the same chunk and in another, and whatever comes."""
