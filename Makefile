@@ -44,11 +44,11 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Long runs: not a part of `make test`, which has a short round of them.
+# Long runs: not a part of `make test`, which has a short round of them. BOOTSTRAP=HOST:PORT names a cluster of your own.
 ROUNDS ?= 1
 
 chaos: install
-	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(ARGS)
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP)) $(ARGS)
 
 mutants: install
 	$(BIN)/python -m tests.chaos --mutants $(ARGS)
