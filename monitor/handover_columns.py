@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.messages import AlertEvent, Doubt
 from monitor.alert_lines import leading_signs, percent
@@ -16,7 +16,9 @@ from monitor.ward_now import Patient, when
 
 __all__ = ["COLUMNS", "Column", "place"]
 
+_Words = Callable[[Patient], str | None]
 _MINUTES = 60
+_OLD = timedelta(minutes=90)  # from when on a risk is told with its age: of a patient watched live it is silence
 _SIGNS = {"too_few": "too few vital signs", "too_old": "vital signs too old", "unlike": "unlike the training data"}
 
 
@@ -89,9 +91,10 @@ def _risk_text(patient: Patient, now: datetime) -> str:
     score = patient.score
     if score is None or not score.assessable:
         return "unknown"
+    at, ago = when(score.time), _long(when(score.time), now)
     if patient.lost:
-        return f"unknown (was {percent(score.risk)}, {_long(when(score.time), now)} ago)"
-    return percent(score.risk)
+        return f"unknown (was {percent(score.risk)}, {ago} ago)"
+    return percent(score.risk) + (f" ({ago} ago)" if now - at >= _OLD else "")
 
 
 def _risk_values(patient: Patient) -> dict[str, object]:
@@ -126,20 +129,25 @@ def _doubtful_longer(patient: Patient) -> bool:
     return "cannot_assess" not in patient.alerts and patient.unassessable_longer
 
 
-def _of(kind: str) -> Callable[[Callable[[AlertEvent], str | None]], Callable[[Patient], str | None]]:
-    """Return what tells something of a patient's open alert of a kind."""
+def _of(event: Callable[[Patient], AlertEvent | None]) -> Callable[[Callable[[AlertEvent], str | None]], _Words]:
+    """Return what tells something of one event of a patient; None where there is none."""
 
-    def telling(what: Callable[[AlertEvent], str | None]) -> Callable[[Patient], str | None]:
-        return lambda patient: what(patient.alerts[kind]) if kind in patient.alerts else None
+    def telling(what: Callable[[AlertEvent], str | None]) -> _Words:
+        def told(patient: Patient) -> str | None:
+            found = event(patient)
+            return None if found is None else what(found)
+
+        return told
 
     return telling
 
 
-_sepsis, _lost = _of("sepsis_risk"), _of("monitoring_lost")
+_sepsis, _dismissal = _of(lambda patient: patient.sepsis), _of(lambda patient: patient.dismissed)
+_silence = _of(lambda patient: patient.silence)
 
 
-def _dismissal(what: Callable[[AlertEvent], str | None]) -> Callable[[Patient], str | None]:
-    return lambda patient: None if patient.dismissed is None else what(patient.dismissed)
+def _missing(patient: Patient) -> list[str]:
+    return [] if patient.silence is None else patient.silence.missing
 
 
 _RISK = Column("risk now", _risk_text, _risk_values)
@@ -170,12 +178,13 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _plain("by", "by", _dismissal(lambda event: event.by)),
     ),
     "unmonitored": (
-        _since("nothing since", "nothing_since", _lost(lambda alert: alert.since)),
+        _since("nothing since", "nothing_since", _silence(lambda alert: alert.since)),
         Column(
             "missing",
-            lambda patient, _: ", ".join(patient.alerts["monitoring_lost"].missing).replace("_", " "),
-            lambda patient: {"missing": patient.alerts["monitoring_lost"].missing},
+            lambda patient, _: ", ".join(_missing(patient)).replace("_", " "),
+            lambda patient: {"missing": _missing(patient)},
         ),
+        _plain("alert", "state", _silence(lambda alert: "dismissed" if alert.state == "ended" else alert.state)),
     ),
     "cannot_assess": (
         Column("why", _why, lambda patient: {"doubt": doubt.reason if (doubt := _doubt(patient)) else None}),

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.messages import Admission, AlertEvent, RiskScore
 
 __all__ = ["Patient", "WardNow", "when"]
 
 _PRIORITIES = {"high": 0, "medium": 1, "low": 2}
-_SEPSIS = "sepsis_risk"
+_SEPSIS, _LOST = "sepsis_risk", "monitoring_lost"
+_AHEAD = timedelta(minutes=5)  # by so much a measurement may be stamped later than it came (`limits.ahead_seconds`)
 
 
 def when(text: str) -> datetime:
@@ -38,7 +39,7 @@ class Patient:
     unassessable_since: datetime | None = None
     unassessable_longer: bool = False
     follows: bool = False  # whether the score is the stay's first one, or the one before it is known
-    dismissed: AlertEvent | None = None  # the dismissal of the last sepsis alert of all
+    dismissals: dict[str, AlertEvent] = field(default_factory=dict)  # of the last alert of each kind, where it was one
     told: dict[str, AlertEvent] = field(default_factory=dict)  # by kind, the last word on an alert
 
     @property
@@ -57,9 +58,22 @@ class Patient:
         return self.score is not None and self.score.held_until is not None
 
     @property
+    def dismissed(self) -> AlertEvent | None:
+        """The dismissal of the last sepsis alert of all."""
+        return self.dismissals.get(_SEPSIS)
+
+    @property
+    def silence(self) -> AlertEvent | None:
+        """The alert that says that nothing comes any more; once dismissed it holds until something has come."""
+        last = self.dismissals.get(_LOST)
+        if last is None or last.since is None or self.score is None or last.stay_id != self.score.stay_id:
+            return self.alerts.get(_LOST)
+        return last if when(self.score.time) <= when(last.since) + _AHEAD else None
+
+    @property
     def lost(self) -> bool:
         """Whether nothing comes any more, so that the latest score says nothing of now."""
-        return "monitoring_lost" in self.alerts
+        return self.silence is not None
 
 
 class WardNow:
@@ -117,7 +131,7 @@ class WardNow:
             patient = self._of(name)
             patient.told.pop(kind or _SEPSIS, None)
             patient.alerts.pop(kind or _SEPSIS, None)
-            patient.dismissed = patient.dismissed if kind else None
+            patient.dismissals.pop(kind or _SEPSIS, None)
             return
         if event.test:
             self._tests.add(event.patient_id)
@@ -128,8 +142,9 @@ class WardNow:
             return
         patient.told[event.kind] = event
         patient.unit, patient.bed = patient.unit or event.unit, patient.bed or event.bed
-        if event.kind == _SEPSIS:
-            patient.dismissed = _dismissal(event, patient.dismissed)
+        dismissal = _dismissal(event, patient.dismissals.pop(event.kind, None))
+        if dismissal is not None:
+            patient.dismissals[event.kind] = dismissal
         if event.state == "ended":
             patient.alerts.pop(event.kind, None)
         else:
@@ -165,8 +180,9 @@ class WardNow:
                 for kind, alert in patient.alerts.items()
                 if when(alert.raised_at or alert.occurred_at) <= at
             }
-            if patient.dismissed is not None and when(patient.dismissed.occurred_at) > at:
-                patient.dismissed = None
+            patient.dismissals = {
+                kind: last for kind, last in patient.dismissals.items() if when(last.occurred_at) <= at
+            }
 
     # -- pictures
 
@@ -227,7 +243,7 @@ class WardNow:
         """Return those of whom nothing comes any more, the longest silence first."""
         return self._sorted(
             (p for p in self.present() if p.lost),
-            lambda patient: patient.alerts["monitoring_lost"].since or "",
+            lambda patient: (patient.silence.since if patient.silence else None) or "",
         )
 
     def unassessable(self) -> list[Patient]:
@@ -268,7 +284,7 @@ def _follows(before: RiskScore | None, score: RiskScore) -> bool:
 
 
 def _dismissal(event: AlertEvent, before: AlertEvent | None) -> AlertEvent | None:
-    """Return what dismissed a patient's last sepsis alert, which this event is of; a mark afterwards changes nothing.
+    """Return what dismissed a patient's last alert of a kind, which this event is of; a mark afterwards changes nothing.
 
     Nothing but a dismissal ends an alert by a command with a reason.
     """

@@ -50,8 +50,11 @@ def test_each_list_names_its_patients_and_since_when() -> None:
         }
     ]  # fmt: skip
     assert rows("unmonitored") == [
-        {"patient": "p3", "unit/bed": "A-MICU/07", "nothing since": "22 Nov 11:15 (45 min)", "missing": "heart rate"}
-    ]
+        {
+            "patient": "p3", "unit/bed": "A-MICU/07", "nothing since": "22 Nov 11:15 (45 min)", "missing": "heart rate",
+            "alert": "active",
+        }
+    ]  # fmt: skip
     assert rows("held") == [{"patient": "p4", "unit/bed": "unknown", "until": "23 Nov 08:00", "risk now": "2.0 %"}]
     assert rows("snoozed") == []
     assert rows("near") == []  # p4 is held, and stands there
@@ -82,7 +85,7 @@ def test_a_program_gets_numbers_times_and_names() -> None:
     assert found["unmonitored"] == [
         {
             "patient_id": "p3", "unit": "A-MICU", "bed": "07", "nothing_since": "2026-11-22T11:15:00Z",
-            "missing": ["heart_rate"],
+            "missing": ["heart_rate"], "state": "active",
         }
     ]  # fmt: skip
     assert found["held"] == [
@@ -135,6 +138,28 @@ def test_the_risk_of_a_patient_who_is_not_monitored_is_unknown() -> None:
         "dismissed": "unknown (was 2.0 %, 1 h 00 min ago)",
         "held": "unknown (was 0.1 %, 45 min ago)",
     }
+
+
+def test_a_patient_whose_silence_was_dismissed_is_not_monitored_until_something_comes() -> None:
+    made = WardNow(lambda _: 0.01, lambda _: 0.016)
+    silent = {"kind": "monitoring_lost", "since": "2026-11-22T09:01:00Z", "missing": ["heart_rate"]}
+    made.take_score("p1", score(risk=0.012, time="2026-11-22T09:00:00Z"))
+    made.take_alert("p1:monitoring_lost", dismissed("p1", **silent))
+    found = {section.key: section for section in sections(made, NOW)}
+    (row,) = found["unmonitored"].rows
+    assert row[2:] == ("22 Nov 09:01 (2 h 59 min)", "heart rate", "dismissed")
+    assert found["near"].values[0]["risk"] is None
+    made.take_score("p1", score(risk=0.012, time="2026-11-22T11:55:00Z"))
+    found = {section.key: section for section in sections(made, NOW)}
+    assert (found["unmonitored"].rows, found["near"].values[0]["risk"]) == ((), 0.012)
+
+
+def test_an_old_risk_is_told_with_its_age() -> None:
+    made = WardNow(lambda _: 0.01, lambda _: 0.016)
+    for name, time in (("new", "2026-11-22T10:31:00Z"), ("old", "2026-11-22T10:30:00Z")):
+        made.take_score(name, score(patient_id=name, risk=0.012, time=time))
+    (near,) = (section for section in sections(made, NOW) if section.key == "near")
+    assert {row[0]: row[2] for row in near.rows} == {"new": "1.2 %", "old": "1.2 % (1 h 30 min ago)"}
 
 
 class _Cells(HTMLParser):

@@ -32,6 +32,9 @@ def dismissed(patient_id: str, **changes: Any) -> AlertEvent:
     )  # fmt: skip
 
 
+_MARK = {"transition": "marked", "reason": None, "verdict": "false", "sequence": 3}
+
+
 def ward(*scores: RiskScore, unit: str | None = None) -> WardNow:
     made = WardNow(lambda _: 0.01, lambda _: 0.016, unit)
     for each in scores:
@@ -130,7 +133,7 @@ def test_a_dismissed_patient_stands_apart_while_the_risk_is_over_the_resolve_thr
     made = ward(score(risk=0.02))
     made.take_alert("p1", dismissed("p1"))
     assert (names(made.dismissed()), made.near()) == (["p1"], [])
-    made.take_alert("p1", dismissed("p1", transition="marked", reason=None, verdict="false", sequence=3))
+    made.take_alert("p1", dismissed("p1", **_MARK))
     assert names(made.dismissed()) == ["p1"]
     made.take_score("p1", score(risk=0.012))
     assert (made.dismissed(), names(made.near())) == ([], ["p1"])
@@ -151,6 +154,34 @@ def test_a_dismissal_says_nothing_of_another_stay_nor_of_one_who_is_held() -> No
     assert names(made.dismissed()) == ["p2"]
     made.take_alert("p2", None)
     assert names(made.near()) == ["p1", "p2"]
+
+
+def test_a_dismissed_silence_lasts_until_something_comes_and_is_of_its_stay_alone() -> None:
+    since = "2026-11-22T11:01:00Z"
+    for first in (True, False):
+        made = WardNow(lambda _: 0.01, lambda _: 0.016)
+        said = dismissed("p1", kind="monitoring_lost", since=since)
+        for step in (first, not first):  # the topics are read in any order
+            if step:
+                made.take_score("p1", score())
+            else:
+                made.take_alert("p1:monitoring_lost", said)
+        assert names(made.silent()) == ["p1"]
+        made.take_alert("p1:monitoring_lost", dismissed("p1", **_MARK, kind="monitoring_lost", since=since))
+        assert names(made.silent()) == ["p1"]
+        made.take_score("p1", score(time="2026-11-22T11:06:00Z"))  # measured before, by a clock that is ahead
+        assert names(made.silent()) == ["p1"]
+        made.take_score("p1", score(time="2026-11-22T11:06:01Z"))
+        assert made.silent() == []
+        made.take_score("p1", score(stay_id="p1-2"))
+        assert made.silent() == []
+
+
+def test_a_silence_that_ended_by_itself_is_none() -> None:
+    made = ward(score())
+    ended = {"transition": "resolved", "state": "ended", "since": "2026-11-22T11:01:00Z", "stay_id": "p1-1"}
+    made.take_alert("p1:monitoring_lost", alert(patient_id="p1", kind="monitoring_lost", **ended))
+    assert made.silent() == []
 
 
 def test_a_risk_that_means_nothing_is_never_near_and_stands_on_its_own_list() -> None:
