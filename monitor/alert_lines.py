@@ -20,16 +20,19 @@ _TRANSITION_WIDTH = max(map(len, get_args(get_type_hints(AlertEvent)["transition
 def alert_line(event: AlertEvent) -> str:
     """Return time, transition, priority, patient, place, risk, what speaks for it, and why it moved.
 
-    What speaks for it is the summary of the reasons or, where there is none, the leading vital signs.
+    What speaks for it is the summary of the reasons or, where there is none, the leading vital signs. The answer to a
+    command that could not be obeyed says why, and nothing of the patient: it may be of an alert that nobody had.
     """
     when = datetime.fromisoformat(event.occurred_at).strftime("%Y-%m-%d %H:%M:%S%z").replace("+0000", "Z")
     head = f"{when}  {event.transition.upper():<{_TRANSITION_WIDTH}}  {event.priority:<6}  {event.patient_id}"
+    by = f"by {event.by}" if event.by else ""
+    if event.transition == "rejected":
+        return "  ".join(part for part in (head, place(event), event.cause, by) if part)
     what = event.kind.replace("_", " ")
     if event.kind == "sepsis_risk" and event.risk is not None:
         what = f"risk {percent(event.risk)}"
         what += "" if event.threshold is None else f" (threshold {percent(event.threshold)})"
     why = event.summary if event.reasons and event.summary else ", ".join(leading_signs(event))
-    by = f"by {event.by}" if event.by else ""
     parts = (head, place(event), what, why, event.cause, by)
     return "  ".join(part for part in parts if part)
 

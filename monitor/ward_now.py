@@ -284,9 +284,9 @@ def _follows(before: RiskScore | None, score: RiskScore) -> bool:
 
 
 def _dismissal(event: AlertEvent, before: AlertEvent | None) -> AlertEvent | None:
-    """Return what dismissed a patient's last alert of a kind, which this event is of; a mark afterwards changes nothing.
+    """Return what dismissed a patient's last alert of a kind, which this event is of.
 
-    Nothing but a dismissal ends an alert by a command with a reason.
+    A mark afterwards changes nothing. Nothing but a dismissal ends an alert by a command with a reason.
     """
     if event.state == "ended" and event.transition == "resolved" and event.command_id and event.reason:
         return event

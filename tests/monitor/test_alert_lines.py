@@ -37,3 +37,11 @@ def test_a_technical_alert_names_its_kind_and_no_risk() -> None:
 
 def test_times_keep_their_offset() -> None:
     assert alert_line(alert(occurred_at="2026-11-22T10:00:07+02:00")).startswith("2026-11-22 10:00:07+0200  RAISED")
+
+
+def test_an_answer_to_a_command_says_why_and_nothing_of_the_patient() -> None:
+    said = {"cause": "the patient has no such alert in this stay", "by": "nurse-4", "priority": "low", "unit": None}
+    line = alert_line(alert(transition="rejected", sequence=0, state="ended", bed=None, risk=0.0, **said))
+    assert line == (
+        "2026-11-22 10:00:07Z  REJECTED      low     p000018  the patient has no such alert in this stay  by nurse-4"
+    )
