@@ -23,9 +23,10 @@ from agents.messages import AlertEvent
 from monitor.errors import Failure
 from monitor.notify.receivers import Receiver
 
-__all__ = ["OUTBOX_FILE", "Delivery", "Outbox", "Read", "Standing"]
+__all__ = ["ESCALATED", "OUTBOX_FILE", "Delivery", "Outbox", "Read", "Standing"]
 
 OUTBOX_FILE = "outbox.sqlite"  # in the folder of a notifier
+ESCALATED = ":escalated"  # after the id of an event that is posted once more to a receiver who had it by itself
 _VERSION = 1
 _BUSY_SECONDS = 30.0
 _KEPT_SECONDS = 7 * 86_400.0  # how long the ids of settled deliveries are remembered
@@ -188,7 +189,7 @@ class Outbox:
     def escalate(self, receivers: Sequence[Receiver], now: float) -> list[tuple[str, str]]:
         """Queue for the next receiver what nobody has acknowledged in time; returns (from, to) of each.
 
-        The next receiver is told whatever it wants to hear by itself: somebody must be.
+        The next receiver is told whatever it wants to hear by itself, and once more what it has heard: somebody must be.
         """
         named = {each.name: each for each in receivers}
         moved: list[tuple[str, str]] = []
@@ -201,10 +202,18 @@ class Outbox:
                 self._settle(name, event)
                 to = named[name].escalate_to if name in named else None  # taken out of the file since
                 if to is not None:
-                    self._queue(to, event, body, name, now)
+                    self._queue(to, self._as_heard(to, event), body, name, now)
                     self._watch(named[to], event, body, now, told=True)
                     moved.append((name, to))
         return moved
+
+    def _as_heard(self, receiver: str, event: AlertEvent) -> AlertEvent:
+        """Return the event under another id where the receiver was told it by itself, and would take it for a repeat."""
+        told = self._file.execute(
+            "select 1 from deliveries where receiver = ? and event_id = ? and escalated_from is null",
+            (receiver, event.event_id),
+        ).fetchone()
+        return event if told is None else msgspec.structs.replace(event, event_id=event.event_id + ESCALATED)
 
     # -- what a receiver's sender does
 

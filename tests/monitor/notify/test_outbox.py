@@ -109,6 +109,20 @@ def test_what_nobody_acknowledges_goes_to_the_next_with_its_latest_event(outbox:
     assert (delivery.event_id, delivery.escalated_from) == ("a-2", "pager")
 
 
+def test_who_had_the_event_already_is_told_again_that_nobody_acknowledged_it(outbox: Outbox) -> None:
+    hears_all = msgspec.structs.replace(NURSE, only_escalated=False)
+    both = (PAGER, hears_all)
+    outbox.take([read(0, event("a", 1, "raised"))], both, 0.0)
+    assert ids(outbox, "nurse") == ["a-1"]
+    assert outbox.escalate(both, 600.0) == [("pager", "nurse")]
+    delivery = outbox.next_due("nurse", 600.0)
+    assert delivery is not None
+    assert (delivery.event_id, delivery.escalated_from) == ("a-1:escalated", "pager")
+    assert msgspec.json.decode(delivery.body, type=AlertEvent).event_id == "a-1"
+    outbox.delivered(delivery)
+    assert outbox.escalate(both, 1e6) == []
+
+
 @pytest.mark.parametrize(
     ("transition", "state"),
     [
