@@ -119,8 +119,10 @@ def command(
             choosing, judging = (_trial(loaded, base, cohort.select(part)) for part in (chooses, ~chooses))
             tuned = tune(choosing, budget, floor_share=floor, headroom=headroom, say=say)
             figures = judging.figures(tuned.policy, bootstrap, SEED)
+            at_highest = judging.figures(judging.policy(tuned.rule, tuned.highest_threshold), bootstrap, SEED)
     bears = {"false_episodes_per_patient_day": budget, "headroom": headroom}
     report = _report(tuned, figures, budget=bears, trials=(choosing, judging), model=loaded, file=file)
+    report["floor"]["judged"] = at_highest["septic_alerted"]
     asked = [*(f"--part {part}" for part in parts), *([f"--stays {stays.name}"] if stays else [])]
     asked += [f"--model {model_name}", f"--budget {budget:g}"]
     asked += [*([f"--headroom {headroom:g}"] if headroom else []), f"--floor {floor:g}"]
@@ -200,7 +202,8 @@ def _chosen_by(report: dict[str, Any]) -> str:
         f"{judged['other_ever_alerted'].value:.0%} of the other stays ever alerted, "
         f"{judged['ppv_episode'].value:.0%} of the episodes right, a median lead of "
         f"{judged['lead_hours_median'].value:g} h. The floor of sensitivity is {floor['sensitivity']:.0%}: "
-        f"raise thresholds above {floor['highest_threshold']:.6f} fall below it, and the live budget goes no higher. "
+        f"raise thresholds above {floor['highest_threshold']:.6f} fall below it on the stays that chose, and the live "
+        f"budget goes no higher; there it is {floor['judged'].value:.0%} on the others. "
         f"Nor does it go below {report['lowest_threshold']:.6f}, where it would be twice the budget, or falls again."
     )
 
@@ -216,7 +219,7 @@ def _print(tuned: Tuned, figures: dict[str, Figure], report: dict[str, Any]) -> 
     click.echo(
         f"\nChosen: raise at {policy.raise_threshold:.6f} held for {policy.raise_minutes:g} minutes, resolve below "
         f"{policy.resolve_threshold:.6f}.\nRaise thresholds above {tuned.highest_threshold:.6f} fall below the floor "
-        f"of sensitivity, {tuned.least_sensitivity:.0%}.\nA live budget may move it from "
+        f"of sensitivity, {tuned.least_sensitivity:.0%} on these stays.\nA live budget may move it from "
         f"{tuned.lowest_threshold:.6f} to {tuned.highest_threshold:.6f}.\n"
     )
     counts = data["judging"]
@@ -224,6 +227,8 @@ def _print(tuned: Tuned, figures: dict[str, Figure], report: dict[str, Any]) -> 
     false = report["judged"]["false_episodes_per_patient_day"]
     rows = [("false episodes a patient-day", f"{false:.2f}", "")]
     rows += [(title, *_figure(figures[name], title)) for name, title in _JUDGED]
+    highest = f"septic stays alerted, at {tuned.highest_threshold:.6f}"
+    rows.append((highest, *_figure(report["floor"]["judged"], highest)))
     print_table(("", "", "95 % interval"), rows)
 
 

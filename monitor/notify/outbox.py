@@ -189,7 +189,7 @@ class Outbox:
     def escalate(self, receivers: Sequence[Receiver], now: float) -> list[tuple[str, str]]:
         """Queue for the next receiver what nobody has acknowledged in time; returns (from, to) of each.
 
-        The next receiver is told whatever it wants to hear by itself, and once more what it has heard: somebody must be.
+        The next receiver is told whatever it wants to hear by itself, and also what it has heard: somebody must be.
         """
         named = {each.name: each for each in receivers}
         moved: list[tuple[str, str]] = []
@@ -208,7 +208,7 @@ class Outbox:
         return moved
 
     def _as_heard(self, receiver: str, event: AlertEvent) -> AlertEvent:
-        """Return the event under another id where the receiver was told it by itself, and would take it for a repeat."""
+        """Return the event under an id of its own where the receiver has heard it, and would take it for a repeat."""
         told = self._file.execute(
             "select 1 from deliveries where receiver = ? and event_id = ? and escalated_from is null",
             (receiver, event.event_id),

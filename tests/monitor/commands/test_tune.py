@@ -50,7 +50,9 @@ def test_the_policy_file_is_the_chosen_one(tuned: tuple[dict[str, Any], Path]) -
     assert policy.budget.highest_threshold == found["floor"]["highest_threshold"]
     assert policy.budget.lowest_threshold == found["lowest_threshold"] <= policy.raise_threshold
     chosen_by = tomllib.loads(said)["chosen_by"]
-    assert "live budget goes no higher" in chosen_by
+    floor = found["floor"]
+    assert f"goes no higher; there it is {floor['judged']['value']:.0%} on the others" in chosen_by
+    assert floor["judged"]["low"] <= floor["judged"]["value"] <= found["judged"]["septic_alerted"]["value"]
     assert "sepsis-monitor tune demo-stays.parquet --model bedside --budget 0.4 --floor 0.9, " in chosen_by
     assert (folder / "icu.png").read_bytes()[:4] == b"\x89PNG"
 
