@@ -88,14 +88,17 @@ def _count(events: list[AlertEvent], transition: str) -> int:
 
 
 def _waits(every: list[AlertEvent], here: list[AlertEvent]) -> list[float]:
-    """Return minutes from raising to the first acknowledgement, of the alerts first acknowledged in the shift."""
+    """Return minutes from raising to the first acknowledgement, of the alerts first acknowledged in the shift.
+
+    What a person's clock says may lie before the alert: then nobody waited.
+    """
     first: dict[str, AlertEvent] = {}
     for event in every:
         if event.transition == "acknowledged" and event.kind == "sepsis_risk":
             first.setdefault(event.alert_id, event)
     ids = {event.event_id for event in here}
     return [
-        (when(event.occurred_at) - when(event.raised_at or event.occurred_at)).total_seconds() / 60
+        max(0.0, (when(event.occurred_at) - when(event.raised_at or event.occurred_at)).total_seconds() / 60)
         for event in first.values()
         if event.event_id in ids
     ]

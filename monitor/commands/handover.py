@@ -34,6 +34,8 @@ from monitor.ward_view import drawn
 
 __all__ = ["command"]
 
+_EARLIER = timedelta(days=2)  # events of before the shift are read, too: who was acknowledged then is not again
+
 
 def _moment(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
     if text is None:
@@ -80,7 +82,7 @@ def command(
         consumer = clients.consumer(settings.kafka, bootstrap)
         try:
             _read(consumer, reader)
-            events = _events_since(consumer, Topics(settings.topics.prefix).alert_events, begin)
+            events = _events_since(consumer, Topics(settings.topics.prefix).alert_events, begin - _EARLIER)
         except KafkaError as error:
             msg = f"reading the ward failed: {why(error, 'board')}"
             raise Failure(msg) from error

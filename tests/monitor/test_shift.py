@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.messages import AlertEvent
@@ -44,6 +45,18 @@ def test_only_the_first_acknowledgement_says_how_long_people_waited() -> None:
     ]
     shift = shift_of(events, 0.0, BEGIN, NOW)
     assert (shift.acknowledged, shift.median_minutes_to_acknowledge, shift.escalated) == (1, 20.0, 1)
+
+
+def test_who_acknowledged_before_the_shift_did_not_wait_in_it() -> None:
+    before = event("a", 2, "acknowledged", "00:00", raised_at="00:00")
+    before = msgspec.structs.replace(before, occurred_at="2026-11-21T23:00:00Z")
+    again = event("a", 4, "acknowledged", "03:00", raised_at="00:00")
+    assert shift_of([before, again], 0.0, BEGIN, NOW).acknowledged == 0
+
+
+def test_a_person_whose_clock_is_behind_did_not_wait() -> None:
+    early = event("a", 2, "acknowledged", "00:58", raised_at="01:00")
+    assert shift_of([early], 0.0, BEGIN, NOW).median_minutes_to_acknowledge == 0
 
 
 def test_the_last_word_on_an_alert_counts() -> None:
