@@ -21,6 +21,7 @@ from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.mutation import REVEALED_BY, hunt
 from tests.chaos.report import table
 from tests.chaos.stage import SCENARIOS, Broker, Grounds, Result, play
+from tests.chaos.summing import document_table, read_results
 
 __all__ = ["main"]
 
@@ -44,6 +45,9 @@ def _arguments() -> argparse.Namespace:
         "--mutants", nargs="*", metavar="NAME", help="take protections away instead: each must be found"
     )
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
+    parser.add_argument(
+        "--sum", nargs="+", type=Path, metavar="FILE", help="print what was written with --json as one table, and end"
+    )
     return parser.parse_args()
 
 
@@ -74,6 +78,10 @@ def main() -> int:
     if asked.list:
         sys.stdout.write("".join(f"{name}: {SCENARIOS[name].run.__doc__}\n" for name in names))
         return 0
+    if asked.sum:
+        results = read_results(asked.sum)
+        sys.stdout.write(document_table(results))
+        return int(any(result.failed for result in results))
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     seeds = [seed + number for number in range(asked.rounds)]
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
