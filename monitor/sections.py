@@ -155,7 +155,10 @@ class WorkerSettings(_Section):
     """One worker process."""
 
     group: str = Field(
-        default="sepsis-monitor", pattern=_NAME, max_length=100, description="Consumer group of all workers."
+        default="sepsis-monitor",
+        pattern=_NAME,
+        max_length=100,
+        description="Consumer group of all workers of one deployment; another one on the same cluster takes another.",
     )
     instance: str = Field(
         default="worker-1",
