@@ -31,7 +31,7 @@ PROGRAMS: tuple[tuple[str, str, tuple[Metric, ...]], ...] = (
 _INTRODUCTION = """\
 # Metrics
 
-Written from [`monitor/catalogue.py`](../monitor/catalogue.py) by `python -m monitor.metrics_page`; a test holds the two
+Written from [`monitor/catalogue`](../monitor/catalogue) by `python -m monitor.metrics_page`; a test holds the two
 together. Every process serves its own at `http.host`:`http.port`, `/metrics`. Units are base units. Labels have few
 values, all but the names of units and receivers known beforehand: never a patient, stay, bed or alert, so that the
 number of series does not grow with the patients. Rules and alerts are in [`deploy/prometheus`](../deploy/prometheus),
