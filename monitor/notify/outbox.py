@@ -150,11 +150,21 @@ class Outbox:
             if event.transition == "marked" and event.state not in _SEEN and receiver.admits(event):
                 self._settle(receiver.name, event)
             if not 0 < 60 * receiver.stale_minutes < read.age_seconds:
-                if receiver.wants(event):
+                if receiver.wants(event, anywhere=self._left(receiver, event)):
                     queued += self._queue(receiver.name, event, read.body, None, now)
                 if not receiver.only_escalated and receiver.admits(event):
                     self._watch(receiver, event, read.body, now)
         return queued
+
+    def _left(self, receiver: Receiver, event: AlertEvent) -> bool:
+        """Tell whether the receiver was told of the alert before its patient came to a unit that is none of its own."""
+        if not receiver.units or event.unit in receiver.units:
+            return False
+        told = (
+            "select 1 from deliveries where receiver = ? and state in ('pending', 'delivered', 'dead')"
+            " and alert_id = ? limit 1"
+        )
+        return self._file.execute(told, (receiver.name, event.alert_id)).fetchone() is not None
 
     def _queue(self, receiver: str, event: AlertEvent, body: bytes, escalated_from: str | None, now: float) -> int:
         return self._file.execute(

@@ -59,18 +59,18 @@ class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ca_file: Path | None = None  # PEM file with the authorities to trust, in place of the system's
     secrets: tuple[bytes, ...] = ()
 
-    def wants(self, event: AlertEvent) -> bool:
-        """Return whether the event is one for this receiver."""
-        return not self.only_escalated and self.admits(event) and (
+    def wants(self, event: AlertEvent, *, anywhere: bool = False) -> bool:
+        """Return whether the event is one for this receiver; `anywhere`: whatever its unit is by now."""
+        return not self.only_escalated and self.admits(event, anywhere=anywhere) and (
             not self.transitions or event.transition in self.transitions
         )  # fmt: skip
 
-    def admits(self, event: AlertEvent) -> bool:
+    def admits(self, event: AlertEvent, *, anywhere: bool = False) -> bool:
         """Return whether the event's alert is one for this receiver, whatever has just happened to it."""
         return (
             (self.tests or not event.test)
             and (not self.kinds or event.kind in self.kinds)
-            and (not self.units or event.unit in self.units)
+            and (anywhere or not self.units or event.unit in self.units)
             and (not self.priorities or event.priority in self.priorities)
         )
 

@@ -109,6 +109,16 @@ def test_what_nobody_acknowledges_goes_to_the_next_with_its_latest_event(outbox:
     assert (delivery.event_id, delivery.escalated_from) == ("a-2", "pager")
 
 
+def test_who_was_told_of_an_alert_hears_its_end_in_another_unit(outbox: Outbox) -> None:
+    here = msgspec.structs.replace(PAGER, name="here", units=frozenset({"A-MICU"}), escalate_to=None)
+    there = msgspec.structs.replace(here, name="there", units=frozenset({"SICU"}))
+    moved = [msgspec.structs.replace(event(name, 2, "resolved", "ended"), unit="SICU") for name in "ab"]
+    told = [event("a", 1, "raised"), *moved]
+    outbox.take([read(at, each) for at, each in enumerate(told)], [here, there], 0.0)
+    assert ids(outbox, "here") == ["a-1", "a-2"]
+    assert ids(outbox, "there") == ["a-2", "b-2"]
+
+
 def test_who_had_the_event_already_is_told_again_that_nobody_acknowledged_it(outbox: Outbox) -> None:
     hears_all = msgspec.structs.replace(NURSE, only_escalated=False)
     both = (PAGER, hears_all)
