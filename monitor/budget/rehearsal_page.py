@@ -63,6 +63,7 @@ def command(
     days, fixed = (rehearse(cohort, scored, each, beds=beds, seed=seed) for each in (policy, without))
     click.echo(f"{beds} beds, {len(days)} days, {cohort.n_stays} stays ({int(cohort.septic.sum())} septic)\n")
     click.echo(_table(days, fixed))
+    click.echo(_summary(days, fixed, policy))
     if picture is not None and policy.budget is not None:
         _draw(days, fixed, policy, policy.budget, picture)
 
@@ -82,6 +83,16 @@ def _table(days: Sequence[Day], fixed: Sequence[Day]) -> str:
             rows.append("| " + " | ".join(cells) + " |")
     head = "| week | raise at | moves | false a patient-day | with the first threshold |\n|---|---|---|---|---|"
     return "\n".join([head, *rows])
+
+
+def _summary(days: Sequence[Day], fixed: Sequence[Day], policy: Policy) -> str:
+    """Return what all days come to, with the live budget and without."""
+    mean = f"\nAll days: {_burden(days)} false a patient-day, {_burden(fixed)} with the first threshold"
+    if policy.budget is None:
+        return mean
+    allowed = policy.budget.false_episodes_per_patient_day
+    within = [sum((day.measured.burden or 0.0) <= allowed for day in some) / len(some) for some in (days, fixed)]
+    return f"{mean}; within {allowed:g} on {within[0]:.0%} and {within[1]:.0%} of them."
 
 
 def _range(days: Sequence[Day]) -> str:

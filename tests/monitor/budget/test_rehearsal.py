@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 import msgspec
 import pytest
+from click.testing import CliRunner
 
-from agents.policy import Budget, Policy
+from agents.policy import SHIPPED_POLICY, Budget, Policy, load_policy
+from models.artifact import load_model
+from models.cohort import read_cohort
+from models.scoring import score_cohort
 from monitor.budget.rehearsal import Day, rehearse
+from monitor.budget.rehearsal_page import command
 from tests.monitor.test_tuning import BASE, TRIALS
 
 POLICY = msgspec.structs.replace(
@@ -33,3 +41,17 @@ def test_without_a_budget_nothing_moves() -> None:
     days = rehearsed(msgspec.structs.replace(POLICY, budget=None))
     assert {(day.threshold, day.moves) for day in days} == {(0.2, 0)}
     assert sum(day.measured.episodes for day in days) > 0
+
+
+def test_people_are_told_on_how_many_days_the_budget_was_kept() -> None:
+    data = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
+    file = str(resources.files("agents").joinpath("policies", f"{SHIPPED_POLICY}.toml"))
+    result = CliRunner().invoke(command, [str(data), "--policy", file, "--beds", "10"], catch_exceptions=False)
+    cohort, policy = read_cohort(data), load_policy()
+    scored = score_cohort(load_model("bedside"), cohort)
+    without = msgspec.structs.replace(policy, budget=None)
+    shares = []
+    for each in (policy, without):
+        days = rehearse(cohort, scored, each, beds=10, seed=1)
+        shares.append(sum(day.measured.episodes <= 0.5 * day.measured.patient_days for day in days) / len(days))
+    assert result.stdout.splitlines()[-1].endswith(f"within 0.5 on {shares[0]:.0%} and {shares[1]:.0%} of them.")
