@@ -81,6 +81,7 @@ class Outbox:
 
     def __init__(self, file: Path) -> None:
         """Open the file, made where missing, readable by its owner alone. Raises Failure where it cannot be used."""
+        self._name = file
         try:
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
             self._file = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -298,10 +299,15 @@ class Outbox:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._file.execute("begin immediate")
+        """Write all or nothing; raises Failure where the file cannot be written, as on a full disk."""
         try:
+            self._file.execute("begin immediate")
             yield
-        except BaseException:
-            self._file.execute("rollback")
+            self._file.execute("commit")
+        except BaseException as error:
+            if self._file.in_transaction:
+                self._file.execute("rollback")
+            if isinstance(error, sqlite3.Error):
+                msg = f"the outbox {self._name} cannot be written: {error}"
+                raise Failure(msg) from error
             raise
-        self._file.execute("commit")

@@ -68,6 +68,18 @@ def test_a_repeat_is_queued_once_also_after_it_was_delivered(outbox: Outbox) -> 
     assert outbox.places(_TOPIC) == {0: 3}
 
 
+def test_a_full_disk_is_a_failure_that_names_the_file_and_nothing_of_it_is_written(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    outbox._file.execute("pragma max_page_count=1")  # no page more than there are
+    reads = [read(at, event(f"alert-{at}", 1, "raised")) for at in range(200)]
+    with pytest.raises(Failure, match=r"outbox\.sqlite cannot be written: .*full"):
+        outbox.take(reads, [PAGER], 0.0)
+    assert (outbox.places(_TOPIC), outbox.standing("pager").pending) == ({}, 0)
+    outbox._file.execute("pragma max_page_count=100000")
+    assert outbox.take(reads, [PAGER], 0.0) == 200
+
+
 def test_the_content_is_forgotten_once_it_is_delivered(outbox: Outbox, tmp_path: Path) -> None:
     outbox.take([read(0, event("a", 1, "updated"))], [PAGER], 0.0)
     ids(outbox, "pager")
