@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from monitor.access import ROLES
 from monitor.cli import main
+from monitor.settings import SettingsError
 from tests.deploy.promql import DEPLOY, read_yaml
 from tests.deploy.settings_named import accepted, unknown
 
@@ -91,6 +92,7 @@ def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
     assert command in main.list_commands(main.make_context("sepsis-monitor", ["config"]))
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -106,6 +108,12 @@ def test_a_pod_has_settings_that_there_are_and_few_rights(name: str) -> None:
     claimed = set() if name == "sepsis-monitor-budget" else {"state"}
     assert {volume["name"] for volume in pod["volumes"]} | claimed == mounted
     assert _PODS[name]["metadata"]["labels"]["sepsis-monitor/uses-kafka"] == "true"
+
+
+def test_what_kubernetes_says_of_a_service_would_be_taken_for_a_setting() -> None:
+    """Hence `enableServiceLinks`: such variables come with any Service called sepsis-monitor-kafka-bootstrap."""
+    with pytest.raises(SettingsError, match="SEPSIS_MONITOR_KAFKA_BOOTSTRAP_SERVICE_HOST names no setting"):
+        accepted({"SEPSIS_MONITOR_KAFKA_BOOTSTRAP_SERVICE_HOST": "10.0.0.7"})
 
 
 @pytest.mark.parametrize("name", _PODS)
