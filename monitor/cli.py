@@ -97,6 +97,6 @@ def main(ctx: click.Context, config_file: Path | None, log_format: str | None, l
     sepsis-monitor demo                      everything at once, on this machine
     sepsis-monitor --config site.toml serve  one worker, in the foreground
 
-    Exit code 0: success; 1: a failure, named in one line; 2: wrong usage.
+    Exit code 0: success; 1: a failure, named in one line; 2: wrong usage; 130: Ctrl-C.
     """  # noqa: D301 - \b is click's mark for a paragraph that is not wrapped
     ctx.obj = Invocation(config_file, {"log.format": log_format, "log.level": log_level})
