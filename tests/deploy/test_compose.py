@@ -68,6 +68,11 @@ def test_nobody_has_rights_that_are_not_needed() -> None:
             assert port.startswith("127.0.0.1:"), name
 
 
+def test_logs_do_not_fill_the_disk() -> None:
+    for name, service in _SERVICES.items():
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
+
+
 def test_what_is_mounted_is_there() -> None:
     for service in _SERVICES.values():
         for volume in service.get("volumes", ()):
