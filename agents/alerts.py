@@ -303,7 +303,9 @@ class Alerts(Moves):
         if command.type == "snooze":
             self.put(row, kind, Phase.SNOOZED)
             rows["snooze_ms"][row, kind] = said.time_ms + milliseconds(minutes=command.minutes or 0.0)
-            rows["snooze_live"][row, kind] = obedience.given_now(said, wall_ms)
+            # Of a patient whose data come at once a late command is one of now, too: where nothing more comes, no event
+            # time would ever end the snooze.
+            rows["snooze_live"][row, kind] = obedience.given_now(said, wall_ms) or bool(rows["live"][row])
             if kind == SEPSIS:
                 rows["snooze_risk"][row], rows["critical"][row] = rows["risk"][row], self.critical(row)
             return "snoozed", f"snoozed for {command.minutes:g} minutes"

@@ -96,6 +96,24 @@ def test_a_snooze_runs_out_by_the_wall_clock() -> None:
     assert due(run, 20) == {b"p": ["snooze_over"]}
 
 
+def test_the_snooze_of_a_silent_patient_runs_out_also_where_the_command_came_late() -> None:
+    silent = [observation("p", START, **ILL), clock("p", START + 91 * MINUTE, "monitoring_lost")]
+    lost = next(event.alert_id for _, event in lived(*silent, policy=CALM).alerts if event.kind == "monitoring_lost")
+    late = replace(command("p", "snooze", lost, START + 92 * MINUTE, minutes=20), timestamp=START + 105 * MINUTE)
+    run = lived(*silent, late, policy=CALM)
+    assert due(run, 111.9, CALM) == {}
+    assert due(run, 112, CALM) == {b"p": ["snooze_over"]}
+    woken = lived(*silent, late, clock("p", START + 112 * MINUTE, "snooze_over"), policy=CALM)
+    assert [event.state for _, event in woken.alerts] == ["active", "snoozed", "active"]
+
+
+def test_a_late_snooze_amid_a_replay_of_the_past_goes_by_event_time() -> None:
+    replayed = replace(observation("p", START, **ILL), timestamp=START + 2 * HOUR)
+    alert = lived(replayed).alerts[0][1].alert_id
+    snooze = replace(command("p", "snooze", alert, START, minutes=20), timestamp=START + 2 * HOUR)
+    assert "snooze_over" not in due(lived(replayed, snooze), 10_000).get(b"p", [])
+
+
 def test_each_patient_is_waited_for_by_the_policy_of_the_unit() -> None:
     hasty = structs.replace(POLICY, acknowledge_minutes=5, monitoring_lost_minutes=20)
     log = [admission(name, "admitted", START, unit=unit) for name, unit in (("p", "MICU"), ("q", "SICU"))]
