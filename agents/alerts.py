@@ -110,7 +110,7 @@ class Alerts(Moves):
         stirred |= septic.began | septic.ended | blind.began | blind.ended
         for at in np.flatnonzero(stirred).tolist():
             seen = Seen(places[at], int(index[at]), int(wall_ms[at]), float(risk[at]), bool(assessable[at]))
-            if rows["on"][seen.row, LOST]:
+            if rows["on"][seen.row, LOST] and rows["live"][seen.row]:  # what comes hours late says nothing of now
                 self.end(Moved(seen.place, seen.row, LOST, "resolved", int(times[at]), "something is measured again"))
             self._septic(seen, began=bool(septic.began[at]), ended=bool(septic.ended[at]))
             since = int(turning[at, BLIND]) or int(times[at])

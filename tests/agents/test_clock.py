@@ -25,6 +25,7 @@ from tests.agents.logs import (
     LIMITS,
     MINUTE,
     START,
+    WELL,
     Record,
     Run,
     admission,
@@ -86,6 +87,15 @@ def test_a_replay_of_the_past_and_an_ended_stay_are_not_waited_for() -> None:
     assert due(lived(replayed, policy=CALM), 10_000, CALM) == {}
     ended = lived(observation("p", START, **ILL), admission("p", "discharged", START + MINUTE, source_offset=1))
     assert due(ended, 95 * 60) == {}
+
+
+def test_a_backlog_ends_no_silence_before_it_has_come_to_what_is_now() -> None:
+    silent = [observation("p", START, **WELL), clock("p", START + 91 * MINUTE, "monitoring_lost")]
+    came = START + 200 * MINUTE
+    old, late, now = (replace(observation("p", START + at * MINUTE, **WELL), timestamp=came) for at in (5, 109, 110))
+    assert [event.transition for _, event in lived(*silent, old, late, policy=CALM).alerts] == ["raised"]
+    told = lived(*silent, old, late, now, policy=CALM).alerts
+    assert [event.transition for _, event in told] == ["raised", "resolved"]
 
 
 def test_a_snooze_runs_out_by_the_wall_clock() -> None:
