@@ -163,6 +163,7 @@ class RecordLayout:
         rows["admissions_offset"] = rows["commands_offset"] = -1
         rows["model"] = np.void(self._fingerprint)
         rows["state"] = self._model.initial(n)
+        rows["risk"] = rows["last_value"] = np.nan  # nothing was measured: an answer to a command says so
         return rows
 
     def load(self, keys: Sequence[bytes], stored: Sequence[bytes | None]) -> Loaded:

@@ -11,7 +11,23 @@ from hypothesis import strategies as st
 from agents.decoding import parse_time_ms
 from agents.messages import Reading
 from agents.outputs import utc
-from tests.agents.logs import BUSY, HOUR, MINUTE, MODEL, START, between, new_core, numbered, observation, work_off
+from tests.agents.logs import (
+    BUSY,
+    HOUR,
+    ILL,
+    MINUTE,
+    MODEL,
+    START,
+    admission,
+    between,
+    clock,
+    command,
+    never_alerting,
+    new_core,
+    numbered,
+    observation,
+    work_off,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +88,14 @@ def test_outputs_name_model_policy_and_place() -> None:
     assert (alert.log, score.source) == (score.source, alert.log)
     assert (score.source.partition, score.source.offset) == (0, 41)
     assert (alert.kind, alert.source, alert.priority) == ("sepsis_risk", "physiological", "medium")
+
+
+def test_an_answer_on_a_patient_of_whom_nothing_is_known_makes_nothing_up() -> None:
+    here = [observation("p", START, **ILL), admission("p", "discharged", START + HOUR)]
+    gone = [*here, clock("p", START + 200 * HOUR, "forget")]
+    asked = command("p", "acknowledge", "9f645011-4f13-5e22-aa40-c0bac1f33490", START + 200 * HOUR)
+    for log in ([asked], [*gone, asked]):
+        answer = work_off(numbered(log), core=new_core(never_alerting())).alerts[-1][1]
+        assert (answer.transition, answer.reason, answer.stay_id) == ("rejected", "unknown_alert", "")
+        assert (answer.risk, answer.vital_signs) == (None, {})
+        assert (answer.news2_partial, answer.qsofa_partial, answer.sirs_partial) == (0, 0, 0)
