@@ -63,6 +63,7 @@ class BudgetMetrics:
         gauges = self._made.gauges
         for name in ("false_episodes_per_patient_day", "patient_seconds", "raise_threshold"):
             gauges[f"budget_{name}"].remove(unit)
+        self._made.counters["budget_moves_total"].remove(unit)
         with suppress(KeyError):  # before a whole window it was never shown
             for name in ("false_episodes_per_patient_day", "end_timestamp_seconds"):
                 gauges[f"budget_last_window_{name}"].remove(unit)

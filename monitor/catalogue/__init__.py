@@ -1,7 +1,7 @@
 """Every metric that a program of the service exports: its kind, unit, labels and meaning, as data.
 
 Nothing is exported that does not stand here. Labels have few values that are known beforehand, but for units, of which
-a hundred are shown; and never a patient, stay, bed or alert.
+there are at most some hundreds; and never a patient, stay, bed or alert.
 """
 
 from __future__ import annotations

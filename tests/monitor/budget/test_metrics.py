@@ -88,3 +88,4 @@ def test_a_unit_without_a_name_or_a_budget_is_shown_and_one_that_is_gone_is_not(
     assert value(metrics.registry, "raise_threshold", unit=UNKNOWN_UNIT) is None
     assert value(metrics.registry, "at_limit", unit=UNKNOWN_UNIT, limit="highest") is None
     assert value(metrics.registry, "patient_seconds", unit="B") is None
+    assert not [sample for family in metrics.registry.collect() for sample in family.samples if "unit" in sample.labels]
