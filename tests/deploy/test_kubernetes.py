@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from monitor.cli import main
 from monitor.settings import SettingsError
 from tests.deploy.promql import DEPLOY, read_yaml
 from tests.deploy.settings_named import accepted, unknown
+from tests.prometheus import tool
 
 _FOLDER = DEPLOY / "kubernetes"
 _KUSTOMIZATION: dict[str, Any] = read_yaml(_FOLDER / "kustomization.yaml")
@@ -143,3 +145,36 @@ def test_a_worker_has_its_pods_name_and_is_asked_how_it_is() -> None:
 
 def test_nothing_secret_is_written_here() -> None:
     assert not [document for document in _ALL if document["kind"] == "Secret"]
+
+
+def _as_discovered(name: str, phase: str) -> dict[str, Any]:
+    """Return what Prometheus' discovery says of a pod of a manifest, as a target that needs no cluster."""
+    template = _PODS[name]
+    (container,) = template["spec"]["containers"]
+    (port,) = container.get("ports", [{"name": "", "containerPort": 80}])
+    said = {
+        "pod_label_app_kubernetes_io_name": template["metadata"]["labels"]["app.kubernetes.io/name"],
+        "pod_container_port_name": port["name"],
+        "pod_phase": phase,
+        "pod_name": f"{name}-0",
+    }
+    labels = {f"__meta_kubernetes_{key}": value for key, value in said.items()}
+    return {"targets": [f"{name}.{phase.lower()}:{port['containerPort']}"], "labels": labels}
+
+
+def test_prometheus_in_the_cluster_scrapes_each_pod_under_the_job_that_rules_go_by(tmp_path: Path) -> None:
+    """Debian's Prometheus knows no discovery of Kubernetes: the relabelling is its own, the pods are told to it."""
+    scraping = read_yaml(DEPLOY / "prometheus" / "kubernetes.yml")
+    (job,) = scraping["scrape_configs"]
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": [_KUSTOMIZATION["namespace"]]}}]
+    job["static_configs"] = [_as_discovered(name, phase) for name in _PODS for phase in ("Running", "Failed")]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(scraping))
+    found = subprocess.run(
+        [tool("promtool"), "check", "service-discovery", "--timeout=2s", "prometheus.yml", job["job_name"]],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    scraped = [one["labels"] for one in json.loads(found.stdout) if one["labels"]]
+    machines = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    assert sorted(labels["job"] for labels in scraped) == sorted(one["job_name"] for one in machines)
+    assert {labels["instance"] for labels in scraped} == {f"{name}-0" for name in _PODS} - {"sepsis-monitor-topics-0"}
+    assert all(labels["__address__"].endswith(".running:9464") for labels in scraped)
