@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.rejection import REASONS
 from tests.deploy.promql import DEPLOY, problems_of, read_yaml, recorded, rules_of
 from tests.prometheus import tool
 
@@ -72,6 +73,11 @@ def test_runbooks_speak_of_metrics_that_exist() -> None:
             assert [problem for problem in problems_of(code) if "is in no catalogue" not in problem] == [], path.name
             for name in re.findall(r"sepsis_monitor[_:][\w:]+", code):
                 assert _exists(name), (path.name, name)
+
+
+def test_the_runbook_of_refused_events_knows_every_reason() -> None:
+    rows = re.findall(r"^\| (`.+`) \|", (_RUNBOOKS / "rejected-share.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(REASONS)
 
 
 def _exists(name: str) -> bool:
