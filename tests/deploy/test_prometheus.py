@@ -38,6 +38,15 @@ def test_alertmanager_takes_its_configuration() -> None:
     _check(tool("amtool"), "check-config", "alertmanager.yml")
 
 
+def test_the_heartbeat_goes_out_every_minute() -> None:
+    """Each `group_interval` Alertmanager sends what went out longer ago than `repeat_interval`: as long is a race."""
+    (route,) = [
+        one for one in read_yaml(_FOLDER / "alertmanager.yml")["route"]["routes"] if one["receiver"] == "dead-man"
+    ]
+    assert route["group_interval"] == "1m"
+    assert 30 <= int(route["repeat_interval"].removesuffix("s")) < 60
+
+
 @pytest.mark.parametrize("path", _CASES, ids=lambda path: path.stem)
 def test_every_rule_fires_and_stays_quiet_as_its_cases_say(path: Path) -> None:
     _check(tool("promtool"), "test", "rules", path.name, folder=path.parent)
