@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["Outgoing", "TopicGoneError", "dispatch", "prepare", "send"]
+__all__ = ["Outgoing", "TopicGoneError", "send"]
 
 _LOOK_SECONDS, _LOOKS = 1.0, 5  # a broker that has just started may know of no topic for a moment
 
@@ -18,35 +18,25 @@ class TopicGoneError(Exception):
     """A topic that is written to is not there any more, or not for this user."""
 
 
-def prepare(app: Any, records: Iterable[Outgoing]) -> list[Any]:
-    """Return records as batches that can be sent at once."""
-    producer = app.producer._ensure_producer()  # noqa: SLF001 (Faust offers no way to its aiokafka producer)
-    batches: list[Any] = []
-    for key, value, headers in records:
-        record = {"key": key, "value": value, "timestamp": None, "headers": list(headers)}
-        if batches and batches[-1].append(**record) is not None:
-            continue
-        batches.append(producer.create_batch())
-        if batches[-1].append(**record) is None:
-            msg = f"a record of {len(value or b'')} bytes does not fit into a batch"
-            raise ValueError(msg)
-    return batches
-
-
-async def dispatch(app: Any, topic: str, partition: int, batches: Sequence[Any]) -> list[int]:
-    """Send batches to one partition in order; return the last offset of each once all are acknowledged.
+async def send(app: Any, topic: str, partition: int, records: Iterable[Outgoing]) -> list[int]:
+    """Send records to one partition in order; return the last offset of each batch once all are acknowledged.
 
     Raises what aiokafka raises when the broker refuses a batch or does not answer in time, and TopicGoneError where the
     topic cannot be seen any more.
     """
-    producer = app.producer._ensure_producer()  # noqa: SLF001
-    sent = [(await producer.send_batch(batch, topic, partition=partition), batch.record_count()) for batch in batches]
+    producer = app.producer._ensure_producer()  # noqa: SLF001 (Faust offers no way to its aiokafka producer)
+    batch = producer.create_batch()
+    sent: list[tuple[Any, int]] = []
+    for key, value, headers in records:
+        if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+            sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+            batch = producer.create_batch()
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                msg = f"a record of {len(value or b'')} bytes does not fit into a batch"
+                raise ValueError(msg)
+    if batch.record_count():
+        sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
     return [(await _acknowledged(future, producer, topic)).offset + count - 1 for future, count in sent]
-
-
-async def send(app: Any, topic: str, partition: int, records: Iterable[Outgoing]) -> list[int]:
-    """Prepare records and dispatch them."""
-    return await dispatch(app, topic, partition, prepare(app, records))
 
 
 async def _acknowledged(future: Any, producer: Any, topic: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import faust
 
+from agents.gate import Gate
 from agents.transport import TRANSPORT_SCHEME
 
 __all__ = ["StreamApp"]
@@ -19,6 +20,7 @@ class StreamApp(faust.App):
 
     def __init__(self, name: str, *, bootstrap_servers: str, **settings: Any) -> None:
         self.chunked_topics: set[str] = set()
+        self.gate = Gate()
         broker = [f"{TRANSPORT_SCHEME}://{server.strip()}" for server in bootstrap_servers.split(",")]
         super().__init__(name, broker=broker, **settings)
 

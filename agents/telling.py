@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.publishing import rejected_record, rejected_stub
 from agents.rejection import Rejection
-from agents.sending import Outgoing, dispatch, prepare, send
+from agents.sending import Outgoing, send
 from agents.topics import Topics
 
 __all__ = ["tell"]
 
 
-async def tell(  # noqa: PLR0917 (what, where, and whether still)
+async def tell(
     app: Any,
     topics: Topics,
     partition: int,
     messages: Mapping[str, list[Outgoing]],
     refused: Sequence[tuple[Any, Rejection]],
-    confirm: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Send messages by topic, and refused records with their reasons; return when all are acknowledged.
-
-    `confirm` is awaited when everything is ready to go: the less there is between it and the sending, the less likely
-    is a process to be suspended just there, and to tell what is overtaken when it wakes.
-    """
-    ready = {topic: prepare(app, some) for topic, some in messages.items() if some}
-    if confirm is not None:
-        await confirm()
+    """Send messages by topic, and refused records with their reasons; return when all are acknowledged."""
     await asyncio.gather(
-        *(dispatch(app, topic, partition, batches) for topic, batches in ready.items()),
+        *(send(app, topic, partition, some) for topic, some in messages.items() if some),
         _keep_refused(app, topics.rejected, partition, refused),
     )
 

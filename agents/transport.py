@@ -362,7 +362,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _IdempotentProducer(driver.Producer):
-    """Faust's producer with acks from all replicas and without duplicates by its own retries."""
+    """Faust's producer with acks from all replicas and no duplicates by its own retries, behind the app's gate."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        cast(Any, self.app).gate.stand_before(producer)
+        return producer
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}

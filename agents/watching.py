@@ -2,9 +2,10 @@
 
 The order of writes is the guarantee: alerts, scores and refusals are acknowledged by the broker, then the changelog is
 acknowledged, then the local store is written, then chunks may be committed; before either of the first two, ownership
-is confirmed. Partitions are worked off side by side (`agents.lanes`), each in its order; decisions are made one at a
-time. A lane's turn takes all that has come for the partition meanwhile, up to a limit: a quiet ward is answered at
-once, and the more there is to do the larger the pieces, which cost less.
+is confirmed: for what is told when its request leaves (`agents.gate`). Partitions are worked off side by side
+(`agents.lanes`), each in its order; decisions are made one at a time. A lane's turn takes all that has come for the
+partition meanwhile, up to a limit: a quiet ward is answered at once, and the more there is to do the larger the pieces,
+which cost less.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class Watching:
     async def _tell(self, event: Any, piece: Piece, outcome: Outcome) -> float:
         """Publish what was decided; return the epoch seconds at which all of it was acknowledged."""
         topics = self._topics
+        told = (topics.alert_events, topics.alert_state, topics.scores)
+        self._app.gate.expect(told, event.message.partition, lambda: self._confirm_ownership(event))
         published_at = utc(round(time.time() * 1000))
         alerts = [msgspec.structs.replace(alert, published_at=published_at) for _, alert in outcome.alerts]
         await tell(
@@ -119,7 +122,6 @@ class Watching:
                 ],
             },
             [(piece.records[i], rejection) for i, rejection in outcome.rejected],
-            lambda: self._confirm_ownership(event),  # what was decided before a long pause may be overtaken by now
         )
         return time.time()
 
@@ -137,5 +139,7 @@ class Watching:
         return cast(ChunkedConsumer, cast(Any, self._app).consumer)
 
     async def _confirm_ownership(self, event: Any) -> None:
-        if not await self._consumer.confirm_ownership(event.message, event.value):
+        """Go on only where the group counts this worker as the owner, and has done so since the event was delivered."""
+        same = event.message.generation_id == cast(Any, self._app).consumer_generation_id
+        if not same or not await self._consumer.confirm_ownership(event.message, event.value):
             end_process(Exit.NOT_OWNER, f"partition {event.message.partition} may belong to another worker now")

@@ -28,7 +28,6 @@ from tests.chaos.wrapping import wrap
 __all__ = ["MUTANTS", "install"]
 
 _send: Callable[..., Any] = sending.send
-_dispatch: Callable[..., Any] = sending.dispatch
 
 
 def _no_guard() -> None:
@@ -54,18 +53,18 @@ def _state_first() -> None:
     put = StateTable.put
     waiting: list[tuple[Any, ...]] = []
 
-    async def later(app: Any, topic: str, partition: int, batches: Any) -> list[int]:
+    async def later(app: Any, topic: str, partition: int, records: Any) -> list[int]:
         if ".events." not in topic and "alerts.state" not in topic:
-            return await _dispatch(app, topic, partition, batches)  # type: ignore[no-any-return]
-        waiting.append((app, topic, partition, batches))
+            return await _send(app, topic, partition, records)  # type: ignore[no-any-return]
+        waiting.append((app, topic, partition, list(records)))
         return []
 
     async def first(states: StateTable, *args: Any, **kwargs: Any) -> None:
         await put(states, *args, **kwargs)
         while waiting:
-            await _dispatch(*waiting.pop(0))
+            await _send(*waiting.pop(0))
 
-    wrap(telling, "dispatch", later)
+    wrap(telling, "send", later)
     wrap(StateTable, "put", first)
 
 
@@ -73,24 +72,18 @@ def _no_wait() -> None:
     """Send everything, and go on without the broker's acknowledgements."""
     running: set[asyncio.Task[Any]] = set()
 
-    async def unwaited(task: asyncio.Task[Any]) -> list[int]:
+    async def sent(app: Any, topic: str, partition: int, records: Any) -> list[int]:
+        task = asyncio.create_task(_send(app, topic, partition, list(records)))
         running.add(task)
         task.add_done_callback(running.discard)
         await asyncio.sleep(0)
         return [0]
-
-    async def sent(app: Any, topic: str, partition: int, records: Any) -> list[int]:
-        return await unwaited(asyncio.create_task(_send(app, topic, partition, list(records))))
-
-    async def dispatched(app: Any, topic: str, partition: int, batches: Any) -> list[int]:
-        return await unwaited(asyncio.create_task(_dispatch(app, topic, partition, batches)))
 
     async def no_flush(_: Any) -> None:
         await asyncio.sleep(0)
 
     wrap(worker, "send", sent)
     wrap(telling, "send", sent)
-    wrap(telling, "dispatch", dispatched)
     wrap(table, "send", sent)
     wrap(_IdempotentProducer, "flush", no_flush)  # Faust's commit would wait there
 
