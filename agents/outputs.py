@@ -36,8 +36,6 @@ from models.vital_signs import NAMES
 __all__ = ["Outputs", "explained", "utc"]
 
 _MINUTE_MS = 60_000
-_HOUR_MS = 60 * _MINUTE_MS
-_DAY_MS = 24 * _HOUR_MS
 _STATES: Final[dict[Phase, Literal["active", "acknowledged", "snoozed", "latched", "ended"]]] = {
     Phase.NONE: "ended",
     Phase.ACTIVE: "active",
@@ -50,18 +48,15 @@ _STATES: Final[dict[Phase, Literal["active", "acknowledged", "snoozed", "latched
 
 def utc(time_ms: int) -> str:
     """Return epoch milliseconds as RFC 3339 in UTC; milliseconds only where there are any."""
-    days, rest = divmod(time_ms, _DAY_MS)
-    hour, rest = divmod(rest, _HOUR_MS)
-    minute, rest = divmod(rest, _MINUTE_MS)
+    minutes, rest = divmod(time_ms, _MINUTE_MS)
     second, rest = divmod(rest, 1000)
-    moment = f"{_day(days)}T{hour:02d}:{minute:02d}:{second:02d}"
-    return f"{moment}.{rest:03d}Z" if rest else f"{moment}Z"
+    return f"{_minute(minutes)}{second:02d}.{rest:03d}Z" if rest else f"{_minute(minutes)}{second:02d}Z"
 
 
 @lru_cache(maxsize=4_096)
-def _day(days: int) -> str:
-    """Return a date from days since 1970; kept, because a chunk has few days and many times."""
-    return datetime.fromtimestamp(days * 86_400, UTC).strftime("%Y-%m-%d")
+def _minute(minutes: int) -> str:
+    """Return date, hour and minute from minutes since 1970; kept, because a chunk has few minutes and many times."""
+    return datetime.fromtimestamp(minutes * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 class Outputs:

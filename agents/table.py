@@ -86,12 +86,11 @@ class StateTable(faust.Table[bytes, bytes]):
             row = event.message
             self.recovered_bytes += len(row.value or b"")
             if row.value is None:  # a deletion has no version and always counts
-                winners[row.key] = event
-                self._best.pop(row.key, None)
+                self._best[row.key], winners[row.key] = -1, event
                 self._stale.pop(row.key, None)
                 continue
             version = self._version(row.key, row.value)
-            if version >= self._best.get(row.key, -1):
+            if version >= self._best_of(row.key):
                 self._best[row.key], winners[row.key] = version, event
                 self._stale.pop(row.key, None)
             else:
@@ -99,12 +98,18 @@ class StateTable(faust.Table[bytes, bytes]):
         if winners:
             self._apply(list(winners.values()))
 
+    def _best_of(self, key: bytes) -> int:
+        best = self._best.get(key)
+        if best is None:
+            stored = self.stored(key)
+            best = self._best[key] = -1 if stored is None else self._version(key, stored)
+        return best
+
     def _apply(self, rows: list[Any]) -> None:
         for row in rows:
             keys = self._keys.setdefault(row.message.partition, set())
             if row.message.value is None:
                 keys.discard(row.message.key)
-                self._best.pop(row.message.key, None)
             else:
                 keys.add(row.message.key)
         super().apply_changelog_batch(rows)
@@ -131,7 +136,6 @@ class StateTable(faust.Table[bytes, bytes]):
     async def _settle(self, active_tps: set[TP]) -> None:
         for partition in self._keys.keys() - {tp.partition for tp in active_tps}:
             for key in self._keys.pop(partition):  # Faust's store has dropped these records itself
-                self._best.pop(key, None)
                 self._stale.pop(key, None)
         for tp in active_tps:
             stale = [key for key, at in self._stale.items() if at == tp]
@@ -139,4 +143,5 @@ class StateTable(faust.Table[bytes, bytes]):
             await send(self.app, tp.topic, tp.partition, [record for record in records if record[1] is not None])
             for key in stale:
                 self._stale.pop(key, None)
+        self._best.clear()
         await self._recovered({tp.partition for tp in active_tps})

@@ -52,6 +52,7 @@ _log = structlog.get_logger(__name__)
 _STOP_SECONDS = 8.0  # a worker that was told to stop is gone within 10 s
 _HEARTBEAT_SECONDS = 1.0
 _CLOCK_SECONDS = 0.25
+_CLOCK_SHARE = 0.02  # of the time, at most, in which the clock is looked at: of many patients less often
 _LOOP_STUCK_SECONDS = 30.0
 _HOUR_MS = 3_600_000
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
@@ -298,15 +299,18 @@ class Worker:
         return bool(app and app.started and self._ready and not app.rebalancing and not app.in_recovery)
 
     async def _keep_looking_at_clock(self) -> None:
+        pause = _CLOCK_SECONDS
         while True:
-            await asyncio.sleep(_CLOCK_SECONDS)
+            await asyncio.sleep(pause)
             if not self._works:
                 continue
+            began = time.thread_time()
             try:
                 await self._clock.look()
             except Exception as error:  # noqa: BLE001 (a log without its clock would look as if all were well)
                 _log.exception("clock_failed")
                 end_process(Exit.STREAM_FAILED, f"the clock could not be looked at: {type(error).__name__}")
+            pause = min(1.0, max(_CLOCK_SECONDS, (time.thread_time() - began) / _CLOCK_SHARE))
 
     async def _keep_beating(self) -> None:
         while True:

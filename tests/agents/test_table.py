@@ -140,6 +140,9 @@ def test_what_is_put_as_nothing_leaves_no_trace(table: StateTable, monkeypatch: 
     asyncio.run(table.put(0, {b"p": None}))
     assert sent[2:] == [(b"p", None)]
     assert (table.stored(b"p"), table.items_of(0), table.held) == (None, [(b"q", state(5))], 1)
-    assert set(table._best) == {b"q"}
-    table.apply_changelog_batch([row(0, b"q", state(9)), row(1, b"q", state(3)), row(2, b"q", None)])
-    assert (table.held, dict(table._best), dict(table._stale)) == (0, {}, {})
+    table.apply_changelog_batch([row(0, b"q", state(4))])  # what was put is the better one
+    assert table.stored(b"q") == state(5)
+    table.apply_changelog_batch([row(1, b"q", state(9)), row(2, b"q", state(3)), row(3, b"q", None)])
+    assert (table.held, dict(table._stale)) == (0, {})
+    table.apply_changelog_batch([row(4, b"q", None), row(5, b"q", state(1))])
+    assert table.stored(b"q") == state(1)
