@@ -247,6 +247,11 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
     test: bool = False  # a canary's
     rebuilt: Rebuilt | None = None
 
+    @property
+    def first_step(self) -> int:
+        """The first step of which the score tells: the oldest that has closed, or the open one."""
+        return self.closed[0].step if self.closed else self.step
+
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """A vital sign as it was last known when an alert moved."""

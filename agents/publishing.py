@@ -103,8 +103,7 @@ def score_tombstones(keys: Sequence[bytes]) -> list[Outgoing]:
 
 def _score_id(score: RiskScore) -> str:
     """Return the score's id: a long list of closed steps comes in several messages from one source record."""
-    first = score.closed[0].step if score.closed else score.step
-    return f"{score.source.partition}:{score.source.offset}:{score.stay_id}:{first}"
+    return f"{score.source.partition}:{score.source.offset}:{score.stay_id}:{score.first_step}"
 
 
 def appended_record(record: Any, said: StayChange | CommandSaid | CommandFaulty) -> Outgoing:

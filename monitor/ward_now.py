@@ -27,13 +27,12 @@ def when(text: str) -> datetime:
 
 @dataclass
 class Patient:
-    """What is known of one patient; `alerts` has those that are open, by kind."""
+    """What is known of one patient."""
 
     patient_id: str
     unit: str | None = None
     bed: str | None = None
     score: RiskScore | None = None
-    alerts: dict[str, AlertEvent] = field(default_factory=dict)
     near_since: datetime | None = None
     near_longer: bool = False  # for longer, maybe: what was before is not on the topic any more
     unassessable_since: datetime | None = None
@@ -41,6 +40,11 @@ class Patient:
     follows: bool = False  # whether the score is the stay's first one, or the one before it is known
     dismissals: dict[str, AlertEvent] = field(default_factory=dict)  # of the last alert of each kind, where it was one
     told: dict[str, AlertEvent] = field(default_factory=dict)  # by kind, the last word on an alert
+
+    @property
+    def alerts(self) -> dict[str, AlertEvent]:
+        """The alerts that are open, by kind."""
+        return {kind: event for kind, event in self.told.items() if event.state != "ended"}
 
     @property
     def present(self) -> bool:
@@ -112,7 +116,7 @@ class WardNow:
         patient = self._of(score.patient_id)
         if not _follows(patient.score, score):
             patient.near_since = patient.unassessable_since = None  # what was in between is not known
-        patient.follows = _first_step(score) == 0 or _follows(patient.score, score)
+        patient.follows = score.first_step == 0 or _follows(patient.score, score)
         doubtful = not score.assessable and not score.ended
         if doubtful and patient.unassessable_since is None:
             patient.unassessable_since, patient.unassessable_longer = when(score.time), not patient.follows
@@ -130,7 +134,6 @@ class WardNow:
         if event is None:
             patient = self._of(name)
             patient.told.pop(kind or _SEPSIS, None)
-            patient.alerts.pop(kind or _SEPSIS, None)
             patient.dismissals.pop(kind or _SEPSIS, None)
             return
         if event.test:
@@ -145,10 +148,6 @@ class WardNow:
         dismissal = _dismissal(event, patient.dismissals.pop(event.kind, None))
         if dismissal is not None:
             patient.dismissals[event.kind] = dismissal
-        if event.state == "ended":
-            patient.alerts.pop(event.kind, None)
-        else:
-            patient.alerts[event.kind] = event
 
     def _of(self, patient_id: str) -> Patient:
         return self._patients.setdefault(patient_id, Patient(patient_id))
@@ -175,10 +174,10 @@ class WardNow:
         How an alert stood then is not known, where it has moved since, nor what the risk was.
         """
         for patient in self._patients.values():
-            patient.alerts = {
-                kind: alert
-                for kind, alert in patient.alerts.items()
-                if when(alert.raised_at or alert.occurred_at) <= at
+            patient.told = {
+                kind: event
+                for kind, event in patient.told.items()
+                if event.state == "ended" or when(event.raised_at or event.occurred_at) <= at
             }
             patient.dismissals = {
                 kind: last for kind, last in patient.dismissals.items() if when(last.occurred_at) <= at
@@ -265,11 +264,6 @@ class WardNow:
         return sorted(patients, key=lambda patient: (by(patient), patient.patient_id))
 
 
-def _first_step(score: RiskScore) -> int:
-    """Return the first step of which a score tells."""
-    return score.closed[0].step if score.closed else score.step
-
-
 def _overtaken(event: AlertEvent, last: AlertEvent | None) -> bool:
     """Tell whether an event comes before the last word on its patient's alert of the kind, by the patient's log."""
     if last is None or last.log.partition != event.log.partition:
@@ -280,7 +274,7 @@ def _overtaken(event: AlertEvent, last: AlertEvent | None) -> bool:
 
 def _follows(before: RiskScore | None, score: RiskScore) -> bool:
     """Tell whether there was no score of the stay between these two."""
-    return before is not None and before.stay_id == score.stay_id and _first_step(score) <= before.step
+    return before is not None and before.stay_id == score.stay_id and score.first_step <= before.step
 
 
 def _dismissal(event: AlertEvent, before: AlertEvent | None) -> AlertEvent | None:
