@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,9 @@ from click.testing import CliRunner, Result
 from agents.topics import topic_specs
 from monitor import clients
 from monitor.cli import main
-from monitor.pseudonyms import Pseudonyms, load_key
-from tests.e2e.test_pipeline import to_frame
-from tests.e2e.ward import Ward, open_ward, real_stays
+from tests.e2e.clear_stays import KEY, clear_stays
+from tests.e2e.ward import Ward, open_ward
 
-_KEY = "0b" * 32
 _MARK = "4711.25"  # in a payload that is refused, and as a value that is not plausible
 
 
@@ -42,19 +39,12 @@ def latest(records: list[Any]) -> dict[bytes, bytes | None]:
 
 
 def test_nothing_of_a_patient_gets_out_and_a_patient_can_be_erased(embedded_kafka: str, tmp_path: Path) -> None:
-    cohort = real_stays(4, seed=5)
-    clear = tuple(f"MRN-4711-{number}-Smith" for number in range(cohort.n_stays))
-    file, key_file = tmp_path / "clear.parquet", tmp_path / "key"
-    to_frame(replace(cohort, patient_ids=clear)).write_parquet(file)
-    key_file.write_text(_KEY)
-    key_file.chmod(0o600)
-    key = ("--pseudonym-key", str(key_file))
-    pseudonyms = Pseudonyms(load_key(key_file))
-    ids = [pseudonyms.of(patient) for patient in clear]
+    stays = clear_stays(tmp_path)
+    clear, ids, key = stays.clear, stays.ids, stays.key
     with open_ward(embedded_kafka, tmp_path, SEPSIS_MONITOR_LOG__LEVEL="debug") as ward:
         ward.start()
         ward.wait_ready()
-        said = [say(ward, "replay", str(file), *key)]
+        said = [say(ward, "replay", str(stays.file), *key)]
         ward.send(ward.topics.observations, bad_records(ids[0]))
         ward.drain()
         told = ward.values(ward.topics.scores)
@@ -92,7 +82,7 @@ def test_nothing_of_a_patient_gets_out_and_a_patient_can_be_erased(embedded_kafk
     assert [one.exit_code for one in said] == [0, 0, 0, 0]
     assert "worker_stopped" in outputs[0]
     assert "sepsis_monitor_observations_rejected_total" in metrics
-    for secret in (*clear[:2], *ids, "Smith,", _MARK, _KEY):
+    for secret in (*clear[:2], *ids, "Smith,", _MARK, KEY):
         assert [output[:200] for output in outputs if secret in output] == []
 
 

@@ -15,7 +15,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,12 @@ import msgspec
 from agents.policy import Budget, load_policy
 from monitor.brokers.probe import free_port
 from monitor.policy_file import policy_toml
-from monitor.pseudonyms import Pseudonyms, load_key
-from tests.e2e.test_pipeline import to_frame
+from tests.e2e.clear_stays import KEY, clear_stays
 from tests.e2e.test_privacy import bad_records
-from tests.e2e.ward import Ward, open_ward, real_stays
+from tests.e2e.ward import Ward, open_ward
 from tests.monitor.notify.hooks import Hook, hook, write_receivers
 from tests.waiting import until
 
-_KEY = "0b" * 32
 _CLEAR = "MRN-0815-Jones"  # what a gateway without a key sends
 _TOKEN = "t0ken-of-the-receiver"  # noqa: S105 (of no receiver)
 _PULSE = 163.0625  # of that patient, and of nobody else
@@ -144,14 +142,8 @@ def live_through(programs: Programs, pager: Hook, ids: Sequence[str]) -> None:
 
 
 def test_no_program_says_who_a_patient_is_or_what_was_measured(embedded_kafka: str, tmp_path: Path) -> None:
-    cohort = real_stays(4, seed=5)
-    clear = tuple(f"MRN-4711-{number}-Smith" for number in range(cohort.n_stays))
-    file, key_file = tmp_path / "clear.parquet", tmp_path / "key"
-    to_frame(replace(cohort, patient_ids=clear)).write_parquet(file)
-    key_file.write_text(_KEY)
-    key_file.chmod(0o600)
-    ids = [Pseudonyms(load_key(key_file)).of(patient) for patient in clear]
-    key = ("--pseudonym-key", str(key_file))
+    stays = clear_stays(tmp_path)
+    clear, ids, key = stays.clear, stays.ids, stays.key
     answers = iter([503, 503])
     with hook(lambda _: next(answers, 204)) as pager, open_programs(embedded_kafka, tmp_path) as programs:
         receivers = write_receivers(
@@ -163,7 +155,7 @@ def test_no_program_says_who_a_patient_is_or_what_was_measured(embedded_kafka: s
         programs.start("notify", *notify, "--from", "beginning")
         programs.start("canary", "canary", "--every", "1")
         programs.start("budget", "budget", "--every", "1")
-        programs.run("replay", "replay", str(file), *key)
+        programs.run("replay", "replay", str(stays.file), *key)
         live_through(programs, pager, ids)
         for name in ("board", "handover", "handover-json", "alerts", "simulate"):
             words = {"board": ("board", "--once"), "handover-json": ("handover", "--json")}.get(name, (name,))
@@ -183,6 +175,6 @@ def test_no_program_says_who_a_patient_is_or_what_was_measured(embedded_kafka: s
         assert _CLEAR in programs.output("alerts") + programs.output("board")  # else nothing was to be found
     assert {name: code for name, code in programs.codes.items() if code} == {"forget-stranger": 1}
     assert "alert_raised" in searched["serve"]
-    secrets = (*clear, *ids, _CLEAR, "Smith", "Jones", str(_PULSE), "sixty", "4711.25", _KEY, _TOKEN)
+    secrets = (*clear, *ids, _CLEAR, "Smith", "Jones", str(_PULSE), "sixty", "4711.25", KEY, _TOKEN)
     found = [(name, secret) for name, said in searched.items() for secret in secrets if secret in said]
     assert found == []

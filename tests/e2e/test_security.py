@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -235,13 +235,7 @@ def test_a_worker_asks_again_until_its_password_and_its_rights_are_there(broker:
     ward = Ward(load_settings(), broker.bootstrap_servers, tmp_path, {**newcomer.environment, **more})
     ward.start()
     try:
-        until(lambda: "cluster_unavailable" in ward.log(), seconds=60, what="the wrong password told of")
-        assert "kafka.sasl_plain_password" in ward.log()
-        assert failing(ward) == ["broker"]
-        broker.add_users([_NEWCOMER], newcomer.password)
-        until(lambda: "refused to create the topic" in ward.log(), seconds=60, what="missing rights told of")
-        assert failing(ward) == ["broker"]
-        broker.grant(f"User:{_NEWCOMER}", [one for one in grants(_TOPICS, _GROUP) if one.role == "worker"])
+        admit(broker, newcomer, "worker", ward.ports["worker-1"], ward.log)
         ward.wait_ready()
         assert ward.terminate() == 0
     finally:
@@ -259,13 +253,7 @@ def test_a_canary_waits_for_its_password_and_its_rights_too(broker: GuardedBroke
             [sys.executable, "-m", "monitor", "canary"], env=environment, stdout=said, stderr=said
         )
     try:
-        until(lambda: "cluster_unavailable" in log.read_text(), seconds=60, what="the wrong password told of")
-        assert "kafka.sasl_plain_password" in log.read_text()
-        assert failing_at(port) == ["broker"]
-        broker.add_users([_LATECOMER], latecomer.password)
-        until(lambda: "refused to create the topic" in log.read_text(), seconds=60, what="missing rights told of")
-        assert failing_at(port) == ["broker"]
-        broker.grant(f"User:{_LATECOMER}", [one for one in grants(_TOPICS, _GROUP) if one.role == "canary"])
+        admit(broker, latecomer, "canary", port, log.read_text)
         until(lambda: failing_at(port) != ["broker"], seconds=60, what=log.read_text()[-2000:])
         process.terminate()
         assert process.wait(60) == 0
@@ -273,6 +261,17 @@ def test_a_canary_waits_for_its_password_and_its_rights_too(broker: GuardedBroke
         process.kill()
         process.wait()
     assert latecomer.password not in log.read_text()
+
+
+def admit(broker: GuardedBroker, part: Part, role: str, port: int, log: Callable[[], str]) -> None:
+    """See that a waiting program tells of its wrong password, then of its missing rights; mend each once it has."""
+    until(lambda: "cluster_unavailable" in log(), seconds=60, what="the wrong password told of")
+    assert "kafka.sasl_plain_password" in log()
+    assert failing_at(port) == ["broker"]
+    broker.add_users([part.user], part.password)
+    until(lambda: "refused to create the topic" in log(), seconds=60, what="missing rights told of")
+    assert failing_at(port) == ["broker"]
+    broker.grant(f"User:{part.user}", [one for one in grants(_TOPICS, _GROUP) if one.role == role])
 
 
 def failing(ward: Ward) -> list[str]:
