@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import faust
+from faust.tables.manager import TableManager
 
 from agents.gate import Gate
 from agents.transport import TRANSPORT_SCHEME
 
 __all__ = ["StreamApp"]
+
+
+class _Tables(TableManager):
+    """Faust's tables, all of which are declared before the app starts: it need not wait a second for more of them."""
+
+    async def on_start(self) -> None:
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 class StreamApp(faust.App):
@@ -22,7 +32,7 @@ class StreamApp(faust.App):
         self.chunked_topics: set[str] = set()
         self.gate = Gate()
         broker = [f"{TRANSPORT_SCHEME}://{server.strip()}" for server in bootstrap_servers.split(",")]
-        super().__init__(name, broker=broker, **settings)
+        super().__init__(name, broker=broker, TableManager=_Tables, **settings)
 
     def chunked_topic(self, name: str, partitions: int) -> Any:
         """Declare a topic that is delivered in chunks, keys and values as raw bytes."""

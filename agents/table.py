@@ -9,7 +9,7 @@ newest.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, cast
 
 import faust
 from faust.types.tuples import TP
@@ -17,22 +17,14 @@ from faust.types.tuples import TP
 from agents.exits import Exit, end_process
 from agents.sending import send
 
-__all__ = ["ChangelogRow", "StateTable"]
+__all__ = ["StateTable"]
 
 
-class ChangelogRow:
-    """One changelog record, with the attributes that a Faust store reads from an event and its message."""
+class _Keyed(Protocol):
+    """A record of a changelog, as aiokafka or Faust hands it on."""
 
-    __slots__ = ("key", "offset", "partition", "tp", "value")
-
-    def __init__(self, tp: TP, offset: int, key: bytes, value: bytes | None) -> None:
-        self.tp, self.partition, self.offset = tp, tp.partition, offset
-        self.key, self.value = key, value
-
-    @property
-    def message(self) -> ChangelogRow:
-        """This row, which is its own message; no attribute, for a circle would wait for the collector."""
-        return self
+    key: bytes
+    value: bytes | None
 
 
 class StateTable(faust.Table[bytes, bytes]):
@@ -73,30 +65,36 @@ class StateTable(faust.Table[bytes, bytes]):
     async def put(self, partition: int, records: Mapping[bytes, bytes | None]) -> None:
         """Write records, or that there are none any more, to the changelog; once acknowledged, to the local store."""
         tp = TP(self.changelog_topic_name, partition)
-        last = await send(self.app, tp.topic, partition, [(key, record, ()) for key, record in records.items()])
-        self._best.update({key: self._version(key, record) for key, record in records.items() if record is not None})
-        self._apply([ChangelogRow(tp, last[-1], key, record) for key, record in records.items()])
+        await send(self.app, tp.topic, partition, [(key, record, ()) for key, record in records.items()])
+        for key in records if self._best else ():  # what a recovery knew of them
+            self._best.pop(key, None)
+        self._keep(partition, records.items())
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take over changelog records in recovery: for each key the one that has seen most of its log."""
+        """Take over changelog records that come by Faust's own way."""
+        for event in batch:
+            self.take_over(event.message.tp, [event.message])
+
+    def take_over(self, tp: TP, records: Iterable[_Keyed]) -> None:
+        """Take over a partition's changelog records in recovery: for each key the one that has seen most of its log."""
         if self._settled:
             self._settled, self.recovered_bytes = False, 0
-        winners: dict[bytes, Any] = {}
-        for event in batch:
-            row = event.message
-            self.recovered_bytes += len(row.value or b"")
-            if row.value is None:  # a deletion has no version and always counts
-                self._best[row.key], winners[row.key] = -1, event
-                self._stale.pop(row.key, None)
-                continue
-            version = self._version(row.key, row.value)
-            if version >= self._best_of(row.key):
-                self._best[row.key], winners[row.key] = version, event
-                self._stale.pop(row.key, None)
-            else:
-                self._stale[row.key] = row.tp
-        if winners:
-            self._apply(list(winners.values()))
+        best, stale, read = self._best, self._stale, 0
+        winners: dict[bytes, bytes | None] = {}
+        for record in records:
+            key, value = record.key, record.value
+            version = -1  # a deletion has no version and always counts
+            if value is not None:
+                read += len(value)
+                version, known = self._version(key, value), best.get(key)
+                if version < (self._best_of(key) if known is None else known):
+                    stale[key] = tp
+                    continue
+            best[key], winners[key] = version, value
+            if stale:
+                stale.pop(key, None)
+        self.recovered_bytes += read
+        self._keep(tp.partition, winners.items())
 
     def _best_of(self, key: bytes) -> int:
         best = self._best.get(key)
@@ -105,14 +103,19 @@ class StateTable(faust.Table[bytes, bytes]):
             best = self._best[key] = -1 if stored is None else self._version(key, stored)
         return best
 
-    def _apply(self, rows: list[Any]) -> None:
-        for row in rows:
-            keys = self._keys.setdefault(row.message.partition, set())
-            if row.message.value is None:
-                keys.discard(row.message.key)
+    def _keep(self, partition: int, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write to Faust's store in memory what its own way writes, without an object for each record."""
+        store = cast(Any, self.data)
+        data, places, keys = store.data, store._key_partition, self._keys.setdefault(partition, set())  # noqa: SLF001
+        for key, value in records:
+            if value is None:
+                data.pop(key, None)
+                places.pop(key, None)
+                keys.discard(key)
             else:
-                keys.add(row.message.key)
-        super().apply_changelog_batch(rows)
+                data[key] = value
+                places[key] = partition
+                keys.add(key)
 
     @property
     def held(self) -> int:

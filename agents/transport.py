@@ -39,7 +39,7 @@ from agents.exits import Exit, end_process
 from agents.membership import StaticMembership
 from agents.ownership import Lease
 from agents.pace import enough_waits
-from agents.table import ChangelogRow, StateTable
+from agents.table import StateTable
 from agents.watchdog import StallDetector, progress_before
 
 __all__ = ["TRANSPORT_SCHEME", "ChunkedConsumer"]
@@ -122,7 +122,7 @@ class ChunkedConsumer(driver.Consumer):
             return
         table = cast(Any, self.app.tables)._recovery.tp_to_table.get(tp) if self._is_changelog_tp(tp) else None  # noqa: SLF001
         if isinstance(table, StateTable):  # apply the whole fetch; Faust's recovery sees its last record
-            table.apply_changelog_batch([ChangelogRow(tp, r.offset, r.key, r.value) for r in records])
+            table.take_over(tp, records)
             yield self._to_message(tp, records[-1]), records[-1].offset + 1
             return
         for record in records:

@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from faust.types.tuples import TP
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from agents.record import source_offset
 from agents.sending import Outgoing
 from agents.stream_app import StreamApp
-from agents.table import ChangelogRow, StateTable
+from agents.table import StateTable
 from tests.agents.logs import START, new_core, numbered, observation, work_off
 
 PARTITION = TP("changelog", 0)
@@ -55,14 +56,18 @@ def state(version: int, writer: int = 0) -> bytes:
     return prefix + zlib.crc32(content, zlib.crc32(prefix)).to_bytes(4, "little") + content
 
 
-def row(offset: int, key: bytes, value: bytes | None) -> ChangelogRow:
-    return ChangelogRow(PARTITION, offset, key, value)
+class Row(NamedTuple):
+    """A record of the changelog."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
 
 
 def test_the_version_is_the_source_offset_of_a_real_record(table: StateTable) -> None:
     older = work_off(numbered([observation("p", START, heart_rate=80)], first=5)).states[b"p"]
     newer = work_off(numbered([observation("p", START, heart_rate=80)], first=6)).states[b"p"]
-    table.apply_changelog_batch([row(0, b"p", newer), row(1, b"p", older)])
+    table.take_over(PARTITION, [Row(0, b"p", newer), Row(1, b"p", older)])
     assert table.stored(b"p") == newer
     assert new_core().layout.load([b"p"], [table.stored(b"p")]).rows["offset"].tolist() == [6]
 
@@ -76,10 +81,10 @@ def test_the_highest_source_offset_wins_whatever_the_order_and_the_batches(
     app: StreamApp, written: list[tuple[bytes, int]], cuts: list[int]
 ) -> None:
     table = new_table(app)
-    rows = [row(place, key, state(version, place)) for place, (key, version) in enumerate(written)]
+    rows = [Row(place, key, state(version, place)) for place, (key, version) in enumerate(written)]
     bounds = [0, *sorted(cuts), len(rows)]
     for start, end in pairwise(bounds):
-        table.apply_changelog_batch(rows[start:end])
+        table.take_over(PARTITION, rows[start:end])
     stale = set()
     for key in {key for key, _ in written}:
         own = [(version, place) for place, (name, version) in enumerate(written) if name == key]
@@ -97,9 +102,9 @@ def test_the_prefix_goes_before_the_changelog_too(app: StreamApp) -> None:
 
 
 def test_a_deletion_counts_whatever_was_before(table: StateTable) -> None:
-    table.apply_changelog_batch([row(0, b"p", state(9)), row(1, b"p", None)])
+    table.take_over(PARTITION, [Row(0, b"p", state(9)), Row(1, b"p", None)])
     assert table.stored(b"p") is None
-    table.apply_changelog_batch([row(2, b"p", state(3))])
+    table.take_over(PARTITION, [Row(2, b"p", state(3))])
     assert table.stored(b"p") == state(3)
 
 
@@ -107,11 +112,11 @@ def test_a_damaged_record_never_wins(table: StateTable) -> None:
     """Its offset cannot be believed: it may stand over every later record, or be no offset at all."""
     sound = work_off(numbered([observation("p", START, heart_rate=80)], first=5)).states[b"p"]
     for damaged in (b"", sound[:10], sound[:14] + b"\xff" + sound[15:]):
-        table.apply_changelog_batch([row(0, b"p", sound), row(1, b"p", damaged)])
+        table.take_over(PARTITION, [Row(0, b"p", sound), Row(1, b"p", damaged)])
         assert table.stored(b"p") == sound
         assert set(table._stale) == {b"p"}
-    table.apply_changelog_batch([row(2, b"q", sound[:14] + b"\xff" + sound[15:])])
-    table.apply_changelog_batch([row(3, b"q", sound)])
+    table.take_over(PARTITION, [Row(2, b"q", sound[:14] + b"\xff" + sound[15:])])
+    table.take_over(PARTITION, [Row(3, b"q", sound)])
     assert table.stored(b"q") == sound
 
 
@@ -122,9 +127,9 @@ def test_unknown_patients_and_partitions_are_empty(table: StateTable) -> None:
 
 def test_a_recovery_tells_how_far_it_has_come(app: StreamApp) -> None:
     table = new_table(app)
-    table.apply_changelog_batch([row(at, key, state(at)) for at, key in enumerate([b"p", b"q", b"p"])])
+    table.take_over(PARTITION, [Row(at, key, state(at)) for at, key in enumerate([b"p", b"q", b"p"])])
     assert (table.held, table.recovered_bytes) == (2, 3 * len(state(0)))
-    table.apply_changelog_batch([row(3, b"r", state(3)), row(4, b"q", None)])
+    table.take_over(PARTITION, [Row(3, b"r", state(3)), Row(4, b"q", None)])
     assert table.recovered_bytes == 4 * len(state(0))
 
 
@@ -140,9 +145,9 @@ def test_what_is_put_as_nothing_leaves_no_trace(table: StateTable, monkeypatch: 
     asyncio.run(table.put(0, {b"p": None}))
     assert sent[2:] == [(b"p", None)]
     assert (table.stored(b"p"), table.items_of(0), table.held) == (None, [(b"q", state(5))], 1)
-    table.apply_changelog_batch([row(0, b"q", state(4))])  # what was put is the better one
+    table.take_over(PARTITION, [Row(0, b"q", state(4))])  # what was put is the better one
     assert table.stored(b"q") == state(5)
-    table.apply_changelog_batch([row(1, b"q", state(9)), row(2, b"q", state(3)), row(3, b"q", None)])
+    table.take_over(PARTITION, [Row(1, b"q", state(9)), Row(2, b"q", state(3)), Row(3, b"q", None)])
     assert (table.held, dict(table._stale)) == (0, {})
-    table.apply_changelog_batch([row(4, b"q", None), row(5, b"q", state(1))])
+    table.take_over(PARTITION, [Row(4, b"q", None), Row(5, b"q", state(1))])
     assert table.stored(b"q") == state(1)

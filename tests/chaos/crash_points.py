@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
+from faust.types.tuples import TP
 
 from agents.outcome import Outcome
 from agents.rebuilding import Rebuilding
@@ -103,7 +104,7 @@ def _into_core(trigger: Trigger) -> None:
 
 
 def _into_table(trigger: Trigger) -> None:
-    put, apply = StateTable.put, StateTable.apply_changelog_batch
+    put, take_over = StateTable.put, StateTable.take_over
 
     async def watched_put(table: StateTable, *args: Any, **kwargs: Any) -> None:
         if trigger.alerts_since_state:
@@ -111,15 +112,15 @@ def _into_table(trigger: Trigger) -> None:
         trigger.alerts_since_state = False
         await put(table, *args, **kwargs)
 
-    def watched_apply(table: StateTable, batch: Any) -> None:
-        rows = list(batch)
+    def watched_take_over(table: StateTable, tp: TP, records: Any) -> None:
+        rows = list(records)
         half = len(rows) // 2
-        apply(table, rows[:half])
+        take_over(table, tp, rows[:half])
         trigger.passing("recovering")
-        apply(table, rows[half:])
+        take_over(table, tp, rows[half:])
 
     wrap(StateTable, "put", watched_put)
-    wrap(StateTable, "apply_changelog_batch", watched_apply)
+    wrap(StateTable, "take_over", watched_take_over)
 
 
 def _into_consumer(trigger: Trigger) -> None:
