@@ -25,7 +25,7 @@ from tests.chaos.asking import PlainPositions, Positions
 from tests.chaos.crew import Crew
 from tests.chaos.evidence import Evidence, Record, read_topic
 from tests.chaos.feed import BLOCK_STAYS, Feed, Spoiling
-from tests.chaos.mock_cluster import MockCluster
+from tests.chaos.mock_cluster import ONE_AT_A_TIME, MockCluster
 from tests.chaos.staff import Staff
 from tests.chaos.subscriber import Subscriber
 from tests.e2e.ward import PARTITIONS, Ward, open_bare_ward
@@ -275,7 +275,7 @@ def open_chaos_ward(  # noqa: PLR0917 (what a ward is made of)
 
     with open_bare_ward(bootstrap, folder, settings) as ward:
         _make_topics(ward, mock)
-        feed = Feed(bootstrap, ward.topics, seed, rate, spoiling, block)
+        feed = Feed(bootstrap, ward.topics, seed, rate, spoiling, block, **(ONE_AT_A_TIME if mock else {}))
         subscriber = Subscriber(bootstrap, ward.topics.alert_events, PARTITIONS)
         staff = Staff(subscriber, feed, ward.topics.alert_commands, seed)
         chaos = ChaosWard(

@@ -76,10 +76,11 @@ class Feed:
         rate: float = 200.0,
         spoiling: Spoiling | None = None,
         block: int = BLOCK_STAYS,
+        **options: Any,
     ) -> None:
         """Send `rate` records a second of `block` stays side by side, then of the next ones.
 
-        Rate and spoiling may be changed.
+        Rate and spoiling may be changed. `options` are the producer's.
         """
         self._block = block
         self.rate = rate
@@ -87,7 +88,8 @@ class Feed:
         self._topics, self._seed = topics, seed
         self.spoiling = spoiling or Spoiling()
         self._draw = np.random.default_rng(seed)
-        self._bootstrap, self._producer = bootstrap, producer(bootstrap)
+        self._bootstrap, self._options = bootstrap, options
+        self._producer = producer(bootstrap, **options)
         self._stop, self._gate, self._held = threading.Event(), threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._failure: BaseException | None = None
@@ -121,7 +123,7 @@ class Feed:
 
     def renew(self) -> None:
         """Go on as a gateway does that was started anew; to be called while it is held."""
-        self._producer = producer(self._bootstrap)
+        self._producer = producer(self._bootstrap, **self._options)
 
     def go_on(self) -> None:
         """Send again."""

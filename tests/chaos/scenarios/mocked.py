@@ -7,15 +7,17 @@ from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.stage import Skipped, Stage, scenario
 from tests.e2e.ward import PARTITIONS
 
-__all__ = ["leaders_move", "scripted_errors", "slow_brokers"]
+__all__ = ["PRODUCE_ERRORS", "leaders_move", "scripted_errors", "slow_brokers"]
 
 _MOCK = ("mock",)
 _PATIENCE = 200.0
 _FAST, _SLOW = 1, 2  # brokers
 _SLOW_MS = 200  # the mock answers one request of a connection after the other: five a second, and no more
-# What each request is answered with, one error after the other: Kafka's codes.
+# What each request is answered with, one error after the other: Kafka's codes. The mock answers so instead of acting:
+# what it refuses to write it does not keep, nor may it say that it had it already (46, duplicate sequence number).
+PRODUCE_ERRORS = (6, 7, 19, 20, 3, 56)  # not leader, timed out, too few replicas, no such topic, storage
 _ERRORS = {
-    "Produce": (6, 7, 19, 20, 3, 56),  # not leader, timed out, too few replicas, no such topic, storage
+    "Produce": PRODUCE_ERRORS,
     "Fetch": (6, 3, 56),
     "ListOffsets": (6, 5),
     "OffsetCommit": (14, 15, 16, 27),  # loading, no coordinator, not the coordinator, rebalance
