@@ -8,14 +8,15 @@ newest.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import faust
 from faust.types.tuples import TP
 
 from agents.exits import Exit, end_process
 from agents.sending import send
+from agents.slab import Slab
 
 __all__ = ["StateTable"]
 
@@ -23,15 +24,17 @@ __all__ = ["StateTable"]
 class _Keyed(Protocol):
     """A record of a changelog, as aiokafka or Faust hands it on."""
 
-    key: bytes
-    value: bytes | None
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def value(self) -> bytes | None: ...
 
 
 class StateTable(faust.Table[bytes, bytes]):
     """Table of bytes in memory; its changelog is `<prefix><group>-<name>-changelog`.
 
-    `version` returns the source offset of a record under its key, -1 of one that must not win; `recovered` is told
-    which partitions are back.
+    Most records have `record_bytes` bytes. `version` returns the source offset of a record under its key, -1 of one
+    that must not win; `recovered` is told which partitions are back.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class StateTable(faust.Table[bytes, bytes]):
         app: faust.App,
         *,
         prefix: str,
+        record_bytes: int,
         version: Callable[[bytes, bytes], int],
         recovered: Callable[[set[int]], Awaitable[None]],
         **kwargs: Any,
@@ -49,7 +53,9 @@ class StateTable(faust.Table[bytes, bytes]):
         self._recovered = recovered
         self._best: dict[bytes, int] = {}
         self._stale: dict[bytes, TP] = {}  # keys whose newest changelog record is not the best one
-        self._keys: dict[int, set[bytes]] = {}
+        self._record_bytes = record_bytes
+        self._slabs: dict[int, Slab] = {}  # in place of Faust's store, which holds nothing
+        self._slab_of: dict[bytes, Slab] = {}
         self._settled = True
         self.recovered_bytes = 0  # read from changelogs by the recovery that runs, or ran last
         app.tables.add(self)
@@ -59,8 +65,8 @@ class StateTable(faust.Table[bytes, bytes]):
 
     def stored(self, key: bytes) -> bytes | None:
         """Return a patient's record, None for an unknown patient."""
-        record: bytes | None = self.data.get(key)
-        return record
+        slab = self._slab_of.get(key)
+        return None if slab is None else slab.get(key)
 
     async def put(self, partition: int, records: Mapping[bytes, bytes | None]) -> None:
         """Write records, or that there are none any more, to the changelog; once acknowledged, to the local store."""
@@ -104,28 +110,26 @@ class StateTable(faust.Table[bytes, bytes]):
         return best
 
     def _keep(self, partition: int, records: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Write to Faust's store in memory what its own way writes, without an object for each record."""
-        store = cast(Any, self.data)
-        data, places, keys = store.data, store._key_partition, self._keys.setdefault(partition, set())  # noqa: SLF001
+        slab = self._slabs.get(partition)
+        if slab is None:
+            slab = self._slabs[partition] = Slab(self._record_bytes)
         for key, value in records:
             if value is None:
-                data.pop(key, None)
-                places.pop(key, None)
-                keys.discard(key)
+                slab.drop(key)
+                self._slab_of.pop(key, None)
             else:
-                data[key] = value
-                places[key] = partition
-                keys.add(key)
+                slab.keep(key, value)
+                self._slab_of[key] = slab
 
     @property
     def held(self) -> int:
         """Return how many keys are held."""
-        return sum(map(len, self._keys.values()))
+        return len(self._slab_of)
 
-    def items_of(self, partition: int) -> list[tuple[bytes, bytes]]:
-        """Return the patients that live in a partition, with their records."""
-        records = ((key, self.stored(key)) for key in self._keys.get(partition, ()))
-        return [(key, stored) for key, stored in records if stored is not None]
+    def items_of(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Go through the patients that live in a partition, with their records."""
+        slab = self._slabs.get(partition)
+        return iter(()) if slab is None else slab.items()
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Make the best record of each key its newest one too, and forget the partitions that have gone."""
@@ -137,9 +141,12 @@ class StateTable(faust.Table[bytes, bytes]):
             end_process(Exit.STREAM_FAILED, f"the recovered state could not be settled: {type(error).__name__}")
 
     async def _settle(self, active_tps: set[TP]) -> None:
-        for partition in self._keys.keys() - {tp.partition for tp in active_tps}:
-            for key in self._keys.pop(partition):  # Faust's store has dropped these records itself
+        for partition in self._slabs.keys() - {tp.partition for tp in active_tps}:
+            slab = self._slabs.pop(partition)
+            for key in slab:
                 self._stale.pop(key, None)
+                if self._slab_of.get(key) is slab:
+                    del self._slab_of[key]
         for tp in active_tps:
             stale = [key for key, at in self._stale.items() if at == tp]
             records = [(key, self.stored(key), ()) for key in stale]

@@ -51,6 +51,7 @@ __all__ = ["Worker", "WorkerConfig", "partition_of"]
 _log = structlog.get_logger(__name__)
 _STOP_SECONDS = 8.0  # a worker that was told to stop is gone within 10 s
 _HEARTBEAT_SECONDS = 1.0
+_FETCH_BYTES = 524_288  # of a partition; what was fetched is held several times over until it is worked off
 _CLOCK_SECONDS = 0.25
 _CLOCK_SHARE = 0.02  # of the time, at most, in which the clock is looked at: of many patients less often
 _LOOP_STUCK_SECONDS = 30.0
@@ -177,6 +178,7 @@ class Worker:
             stream_buffer_maxsize=64,
             stream_wait_empty=True,
             consumer_group_instance_id=config.instance,
+            consumer_max_fetch_size=_FETCH_BYTES,
             broker_session_timeout=6.0,  # the least that brokers allow by default: a dead worker's patients wait for it
             broker_heartbeat_interval=1.0,
             broker_rebalance_timeout=30.0,
@@ -191,6 +193,7 @@ class Worker:
             name="patients",
             partitions=config.partitions,
             prefix=config.topics.prefix,
+            record_bytes=self._core.layout.record_bytes,
             version=record.version,
             recovered=self._on_recovered,
             extra_topic_configs=dict(CHANGELOG_CONFIG),
@@ -256,11 +259,10 @@ class Worker:
 
     async def _on_recovered(self, partitions: set[int]) -> None:
         """Take up work once the state is here, if it belongs to the logs that are here."""
-        held = {partition: self._states.items_of(partition) for partition in partitions}
         logs = {partition: TP(self._config.topics.observations, partition) for partition in partitions}
         ends = await self._consumer.highwaters(*logs.values())
-        for partition, states in held.items():
-            newest = max((record.source_offset(state) for _, state in states), default=-1)
+        for partition in partitions:
+            newest = max((record.source_offset(state) for _, state in self._states.items_of(partition)), default=-1)
             self._held_to[partition] = newest + 1
             if newest >= (ends.get(logs[partition]) or 0):
                 end_process(
@@ -269,7 +271,7 @@ class Worker:
                     "anew or has lost records; take another worker.group, or delete the changelog topic",
                 )
         self._ends = {partition: ends.get(log) or 0 for partition, log in logs.items()}
-        self._ward.begin(held)
+        self._ward.begin({partition: self._states.items_of(partition) for partition in partitions})
         self._clock.begin()
         self._letting_go.begin()
         await self._naming.name_settings(partitions, self._append_to_log)

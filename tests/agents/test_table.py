@@ -43,6 +43,7 @@ def new_table(app: StreamApp, prefix: str = "") -> StateTable:
     return StateTable(
         app,
         prefix=prefix,
+        record_bytes=len(state(0)),
         version=lambda _, record: source_offset(record),
         recovered=nothing,
         name="patients",
@@ -122,7 +123,7 @@ def test_a_damaged_record_never_wins(table: StateTable) -> None:
 
 def test_unknown_patients_and_partitions_are_empty(table: StateTable) -> None:
     assert table.stored(b"nobody") is None
-    assert table.items_of(7) == []
+    assert list(table.items_of(7)) == []
 
 
 def test_a_recovery_tells_how_far_it_has_come(app: StreamApp) -> None:
@@ -144,7 +145,7 @@ def test_what_is_put_as_nothing_leaves_no_trace(table: StateTable, monkeypatch: 
     asyncio.run(table.put(0, {b"p": state(4), b"q": state(5)}))
     asyncio.run(table.put(0, {b"p": None}))
     assert sent[2:] == [(b"p", None)]
-    assert (table.stored(b"p"), table.items_of(0), table.held) == (None, [(b"q", state(5))], 1)
+    assert (table.stored(b"p"), list(table.items_of(0)), table.held) == (None, [(b"q", state(5))], 1)
     table.take_over(PARTITION, [Row(0, b"q", state(4))])  # what was put is the better one
     assert table.stored(b"q") == state(5)
     table.take_over(PARTITION, [Row(1, b"q", state(9)), Row(2, b"q", state(3)), Row(3, b"q", None)])
