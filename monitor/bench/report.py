@@ -122,13 +122,20 @@ class Report:
         return "The decisions alone", heads, rows
 
     def _latency(self) -> _Table:
-        heads = ("by", "events/s", "to the alert: p50, p99, p99.9 ms", "to the risk: p50, p99, p99.9 ms")
+        heads = (
+            "by",
+            "events/s",
+            "to the alert: p50, p99, p99.9 ms",
+            "to the risk: p50, p99, p99.9 ms",
+            "alerts not come",
+        )
         rows = [
             (
                 each.engine,
                 f"{each.rate:,.0f}",
                 ", ".join(f"{value:.0f}" for value in each.alert_ms),
                 ", ".join(f"{value:.0f}" for value in each.score_ms),
+                f"{each.unanswered:,} of {each.alerts + each.unanswered:,}",
             )
             for each in self.latencies
         ]

@@ -17,8 +17,10 @@ import numpy as np
 from agents import publishing, sending, table, telling, worker
 from agents.chunk import Chunk
 from agents.core import Core, Outcome
+from agents.in_force import InForce
 from agents.messages import CLOCK_TYPE
 from agents.record import source_offset
+from agents.rules import Rules
 from agents.table import StateTable
 from agents.transport import ChunkedConsumer, _IdempotentProducer
 from agents.worker import Worker
@@ -159,6 +161,15 @@ def _clock_beside_the_log() -> None:
     wrap(Worker, "_append_to_log", act)
 
 
+def _rules_of_now() -> None:
+    """Decide on every record by what is in force now, not by what was in force at the record's place in the log."""
+
+    def now(in_force: InForce, place: int, own: Rules) -> Rules:
+        return in_force._rules(len(in_force._changes) - 1 if place >= 0 else place, own)
+
+    wrap(InForce, "rules", now)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "no-guard": _no_guard,
     "state-first": _state_first,
@@ -168,6 +179,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "commit-at-receipt": _commit_at_receipt,
     "clock-beside-the-log": _clock_beside_the_log,
     "batch-dependent": _batch_dependent,
+    "rules-of-now": _rules_of_now,
 }
 
 

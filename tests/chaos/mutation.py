@@ -18,6 +18,7 @@ REVEALED_BY = {
     "no-lease": "zombie-before-its-write",
     "clock-beside-the-log": "silence",
     "batch-dependent": "two-chunkings",
+    "rules-of-now": "units",
 }
 
 

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.long
-def test_a_small_run_gives_every_figure(apache_kafka: str) -> None:
-    asked = ["--patients", "40", "--events", "2000", "--rate", "40", "--seconds", "3", "--baseline", "--json"]
+def bench(apache_kafka: str, *asked: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "monitor", "bench", *asked],
+        [sys.executable, "-m", "monitor", "bench", *asked, "--json"],
         capture_output=True,
         text=True,
         check=False,
@@ -23,6 +21,13 @@ def test_a_small_run_gives_every_figure(apache_kafka: str) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+@pytest.mark.long
+def test_a_small_run_gives_every_figure(apache_kafka: str) -> None:
+    asked = ["--patients", "40", "--events", "2000", "--rate", "40", "--seconds", "3", "--baseline"]
+    said = bench(apache_kafka, *asked)
     (run,) = said["runs"]
     assert (run["patients"], run["workers"]) == (40, 1)
     assert 0 < run["events"] <= 2_000
@@ -33,6 +38,15 @@ def test_a_small_run_gives_every_figure(apache_kafka: str) -> None:
     worker, plain = said["latency"]
     assert (worker["engine"], plain["engine"]) == ("worker", "plain loop")
     for latency in (worker, plain):
-        assert latency["alerts"] == 6  # one observation in twenty is a new patient's
+        assert (latency["alerts"], latency["unanswered"]) == (6, 0)  # one observation in twenty is a new patient's
         assert 0 < latency["alert_ms"][0] <= latency["alert_ms"][2]
         assert latency["score_ms"][0] > 0
+
+
+@pytest.mark.long
+def test_a_pace_that_nobody_reaches_is_told_as_what_it_came_to(apache_kafka: str) -> None:
+    said = bench(apache_kafka, "--patients", "40", "--events", "400", "--rate", "20000", "--seconds", "1")
+    (latency,) = said["latency"]
+    assert 0 < latency["rate"] < 20_000
+    assert latency["alerts"] + latency["unanswered"] == 1_000
+    assert latency["alerts"] > 0

@@ -26,7 +26,7 @@ def report() -> Report:
     made.add(run(2, 1_000, seconds=11, cpu=15), None)
     made.add(run(1, 20_000, seconds=25, cpu=30), Baseline(1_000_000, 24, 20))
     made.cores += [CoreCost(1_000, 60_000, 12.0, 3.0), CoreCost(20_000, 60_000, 20.0, 4.0)]
-    made.latencies.append(Latency("worker", 500, 25, 400, (20, 31, 40), (19, 30, 41)))
+    made.latencies.append(Latency("worker", 500, 25, 0, 400, (20, 31, 40), (19, 30, 41)))
     return made
 
 
@@ -63,7 +63,7 @@ def test_tables_show_what_there_is(report: Report) -> None:
 
 
 def test_the_picture_shows_every_run_and_pace(report: Report, tmp_path: Path) -> None:
-    report.latencies.append(Latency("plain loop", 500, 25, 400, (9, 20, 22), (9, 20, 22)))
+    report.latencies.append(Latency("plain loop", 500, 25, 3, 400, (9, 20, 22), (9, 20, 22)))
     draw_bench(report.as_json(), tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     nothing = Report({"date": "", "machine": "", "broker": ""}, 1)
