@@ -114,4 +114,4 @@ def test_what_is_not_ours_is_found() -> None:
 def test_clinical_alerts_are_no_matter_of_alertmanager() -> None:
     """What leaves Prometheus names no patient: no rule keeps a label but those that are known beforehand."""
     kept = set(re.findall(r"\{\{ \$labels\.(\w+) \}\}", (_FOLDER / "rules" / "alerts.yml").read_text()))
-    assert kept <= {"job", "instance", "check", "partition", "receiver", "vital_sign", "unit", "file"}
+    assert kept <= {"job", "instance", "check", "partition", "receiver", "vital_sign", "unit", "file", "reason"}
