@@ -58,7 +58,9 @@ class ClockWatch:
         """Append what is due now in all partitions of the ward."""
         for partition in self._ward.partitions():
             now_ms = self._known_until(partition)
-            due = self._ward.due(partition, now_ms, self._rules_of(partition), self._late_ms) if now_ms else []
+            if not now_ms:
+                continue
+            due = self._ward.due(partition, now_ms, self._rules_of(partition), self._late_ms, time.monotonic())
             if due:
                 _log.info("clock_appended", partition=partition, patients=len(due))
                 await self._append(partition, [clock_record(key, now_ms, what) for key, what in due])

@@ -7,7 +7,7 @@ depend on which other stays are in the chunk. Settings and thresholds that stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 
 from agents.columns import Columns, decode_chunk
@@ -49,10 +49,17 @@ class Core:
         self.layout = RecordLayout(model)
         self._right_partition, self._explains = right_partition, explains
 
-    def process(self, partition: int, records: Sequence[LogRecord], stored: Callable[[bytes], bytes | None]) -> Outcome:
+    def process(
+        self,
+        partition: int,
+        records: Sequence[LogRecord],
+        stored: Callable[[bytes], bytes | None],
+        tell_of: Collection[bytes] = (),
+    ) -> Outcome:
         """Work off a chunk in log order; `stored` gives the state record of a key, None for an unknown one.
 
-        Raises UnknownSchemaError when a state was written by a newer version.
+        Of patients in `tell_of` that are met a score is told in any case. Raises UnknownSchemaError when a state was
+        written by a newer version.
         """
         outcome = Outcome()
         columns = decode_chunk(records, self.limits)
@@ -65,7 +72,7 @@ class Core:
         for place, some in groupby(places):
             end = begin + len(list(some))
             rules = in_force.rules(place, self.own)
-            self._stretch(partition, records, outcome, rules, columns.part(begin, end), stored)
+            self._stretch(partition, records, outcome, rules, columns.part(begin, end), stored, tell_of)
             begin = end
         if in_force is not known:
             outcome.states[settings_key(partition)] = in_force.dump()
@@ -109,6 +116,7 @@ class Core:
         rules: Rules,
         columns: Columns,
         stored: Callable[[bytes], bytes | None],
+        tell_of: Collection[bytes],
     ) -> None:
         states = outcome.states
         known = {key: states[key] if key in states else stored(key) for key in dict.fromkeys(columns.key)}
@@ -116,4 +124,4 @@ class Core:
             model=self.model, rules=rules, limits=self.limits, layout=self.layout, partition=partition,
             records=records, outcome=outcome, explains=self._explains,
         )  # fmt: skip
-        stretch.run(columns, known)
+        stretch.run(columns, known, tell_of)

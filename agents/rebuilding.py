@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from zlib import crc32
 
 import msgspec
 import structlog
@@ -25,7 +26,7 @@ __all__ = ["Rebuilding"]
 _log = structlog.get_logger(__name__)
 _Stored = Callable[[bytes], bytes | None]
 _Read = Callable[[int, LogPart, Callable[[bool], Feed]], int]
-_Made = tuple[bytes, bytes, Rebuilt]  # what was stored, what stands for it, and what is said of it
+_Made = tuple[int, bytes, Rebuilt]  # the checksum of what was stored, what stands for it, and what is said of it
 
 
 class Rebuilding:
@@ -55,7 +56,7 @@ class Rebuilding:
         seconds = time.monotonic() - began
         states = {key: state for key, (_, state, _) in made.items()}
         said = {key.decode(): what for key, (_, _, what) in made.items()}
-        outcome = self._core.process(partition, records, lambda key: states.get(key) or stored(key))
+        outcome = self._core.process(partition, records, lambda key: states.get(key) or stored(key), states)
         outcome.scores = [
             msgspec.structs.replace(score, rebuilt=said[score.patient_id]) if score.patient_id in said else score
             for score in outcome.scores
@@ -66,10 +67,15 @@ class Rebuilding:
         outcome.warm_up_seconds = seconds
         return outcome
 
+    def keep_only(self, partitions: set[int]) -> None:
+        """Forget what was made for other partitions: whoever has them now makes it anew."""
+        for partition in self._made.keys() - partitions:
+            del self._made[partition]
+
     def _made_good(self, partition: int, lost: Sequence[Lost], stored: _Stored) -> dict[bytes, _Made]:
         """Return what goes on for each lost state: one that was made, or the stored one where that failed."""
         known = self._made.get(partition, {})
-        missing = [one for one in lost if known.get(one.key, (None,))[0] != one.stored]
+        missing = [one for one in lost if known.get(one.key, (None,))[0] != crc32(one.stored)]
         if missing:
             known = self._made[partition] = {**known, **self._make(partition, missing, stored)}
         return {one.key: known.pop(one.key) for one in lost}
@@ -104,7 +110,7 @@ class Rebuilding:
             seconds=round(time.monotonic() - began, 2),
         )
         nothing = {key: (one.stored, Rebuilt(one.cause, 0.0, whole_stay=False)) for key, one in everyone.items()}
-        return {key: (everyone[key].stored, *what) for key, what in (nothing | made).items()}
+        return {key: (crc32(everyone[key].stored), *what) for key, what in (nothing | made).items()}
 
     def _of_another_model(self, partition: int) -> Iterable[Lost]:
         for key, record in self._items_of(partition):

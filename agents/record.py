@@ -36,6 +36,7 @@ __all__ = [
     "RecordLayout",
     "Rows",
     "UnknownSchemaError",
+    "check_schema",
     "heads",
     "holds_id",
     "note_id",
@@ -62,6 +63,7 @@ _OWNER = slice(_PREFIX.size, _PREFIX.size + 64)  # the field `key`
 _PATIENT_KEY = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _IS_STUB = 1
 _IS_GONE = 2  # nothing of the patient is to be kept; only while a chunk is worked off
+_SCHEMA = struct.pack("<H", RECORD_SCHEMA)  # the field `schema`
 _CHECKED_FROM = 8  # the checksum covers what follows it
 _BEGINNING = zlib.crc32(struct.pack("<HH", RECORD_SCHEMA, 0))  # and what stands before it: this, in a whole record
 
@@ -87,6 +89,20 @@ def version(key: bytes, record: bytes) -> int:
     """Return the source offset of a record that stands under a key; -1 where it is damaged or another patient's."""
     owner = record[_OWNER].rstrip(b"\0")
     return source_offset(record) if owner == key or not _PATIENT_KEY.fullmatch(key) else -1
+
+
+def check_schema(record: bytes) -> None:
+    """Raise UnknownSchemaError for a sound record of another schema: this version must not even look at it."""
+    if len(record) < _PREFIX.size or record.startswith(_SCHEMA):
+        return
+    if source_offset(record) >= 0:
+        raise _unknown(_PREFIX.unpack_from(record)[0])
+
+
+def _unknown(schema: int) -> UnknownSchemaError:
+    return UnknownSchemaError(
+        f"a state record has schema {schema}, this version knows {RECORD_SCHEMA}: run the version that wrote it"
+    )
 
 
 def _checksum(record: bytes) -> int:
@@ -292,10 +308,7 @@ class RecordLayout:
         if _checksum(record) != checksum:
             return "damaged"
         if schema != RECORD_SCHEMA:
-            msg = (
-                f"a state record has schema {schema}, this version knows {RECORD_SCHEMA}: run the version that wrote it"
-            )
-            raise UnknownSchemaError(msg)
+            raise _unknown(schema)
         if len(record) < HEAD.itemsize:
             return "damaged"
         head = np.frombuffer(record, HEAD, 1)[0]

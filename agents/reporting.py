@@ -29,10 +29,9 @@ ALL_OTHERS, UNKNOWN_UNIT = "(all others)", "(unknown)"  # no unit's name
 class Reporting:
     """Passes on what one worker does, and the counts of its ward."""
 
-    def __init__(self, observer: Observer, ward: Ward, record_bytes: int) -> None:
+    def __init__(self, observer: Observer, ward: Ward) -> None:
         self._observer = observer
         self._ward = ward
-        self._record_bytes = record_bytes
         self._lag_of: set[int] = set()
         self._told_progress = 0.0
         self._rules: Rules | None = None
@@ -86,11 +85,14 @@ class Reporting:
         _log.info("worker_ready", partitions=sorted(partitions), patients=patients, seconds=round(seconds, 2))
         self._observer.recovered(seconds, patients)
 
-    def count_ward(self) -> None:
-        """Report that the loop turns, how many stays are watched, silent and unassessable, and the open alerts."""
+    def count_ward(self, state_bytes: int) -> None:
+        """Report that the loop turns, how many stays are watched, silent and unassessable, and the open alerts.
+
+        `state_bytes` are those of all stored records, stubs and settings among them.
+        """
         self._observer.loop_turned()
         counts = self._ward.counts()
-        self._observer.ward_counted(counts, counts.held * self._record_bytes)
+        self._observer.ward_counted(counts, state_bytes)
 
     def show_rules(self, rules: Sequence[Rules]) -> None:
         """Report the raise thresholds in force, by the first of these rules; nothing where they were shown last."""

@@ -30,6 +30,11 @@ class Slab:
     def __len__(self) -> int:
         return len(self._places) + len(self._others)
 
+    @property
+    def record_bytes(self) -> int:
+        """Return the bytes of all that is kept."""
+        return len(self._places) * self._size + sum(map(len, self._others.values()))
+
     def __iter__(self) -> Iterator[bytes]:
         yield from self._places
         yield from self._others

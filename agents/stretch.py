@@ -6,7 +6,7 @@ a round go through the model together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,13 +64,18 @@ class Stretch:
         self.rows: Rows
         self.rules: RowRules
 
-    def run(self, columns: Columns, known: dict[bytes, bytes | None]) -> None:
-        """Work off checked entries; `known` has the patients' stored records."""
+    def run(self, columns: Columns, known: dict[bytes, bytes | None], tell_of: Collection[bytes] = ()) -> None:
+        """Work off checked entries; `known` has the patients' stored records.
+
+        Of those in `tell_of` a score is told in any case.
+        """
         self.columns = columns
         keys = list(dict.fromkeys(columns.key))
         loaded = self.layout.load(keys, [known[key] for key in keys])
         self.out.state_resets.update(loaded.resets)
         self._begin(loaded.rows)
+        if tell_of:
+            self.observing.changed |= np.array([key in tell_of for key in keys], dtype=np.bool_)
         left = self._pending({key: row for row, key in enumerate(keys)})
         touched = np.unique(left.row)
         while len(left.row):

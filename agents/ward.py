@@ -30,6 +30,10 @@ _FIELDS = (
 _DTYPE = np.dtype([("canary", "u1"), ("rule", "<u4"), *((name, *record.HEAD.fields[name][:1]) for name in _FIELDS)])  # type: ignore[index]
 
 
+_ASK_AGAIN_SECONDS = 60.0
+_NEVER = -np.inf
+
+
 @dataclass(frozen=True)
 class WardCounts:
     """How many patients are held, watched, cannot be assessed and are silent, and how many alerts are open.
@@ -55,7 +59,7 @@ class _Room:
         self.keys: list[bytes] = []
         self._place: dict[bytes, int] = {}
         self._rows: NDArray[Any] = np.zeros(64, _DTYPE)
-        self._asked: NDArray[np.bool_] = np.zeros((64, len(clock.DUE)), dtype=np.bool_)
+        self._asked: NDArray[np.float64] = np.full((64, len(clock.DUE)), _NEVER)
         self._rules: Rules | None = None  # by which the rows' `rule` counts
 
     @property
@@ -63,8 +67,8 @@ class _Room:
         return self._rows[: len(self.keys)]
 
     @property
-    def asked(self) -> NDArray[np.bool_]:
-        """What has been appended for each patient, and not been read since."""
+    def asked(self) -> NDArray[np.float64]:
+        """When what was appended for each patient, and not been read since."""
         return self._asked[: len(self.keys)]
 
     def take(self, states: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -78,7 +82,7 @@ class _Room:
         heads = record.heads([state for _, state in sound])
         for name in _FIELDS:
             self._rows[name][index] = heads[name]
-        self._asked[index] = False
+        self._asked[index] = _NEVER
         self._number(index)
 
     def terms(self, rules: Rules) -> Any:
@@ -105,7 +109,7 @@ class _Room:
             self._place[self.keys[at]] = at
             self._rows[at], self._asked[at] = self._rows[last], self._asked[last]
         self.keys.pop()
-        self._rows[last], self._asked[last] = np.zeros((), _DTYPE), False
+        self._rows[last], self._asked[last] = np.zeros((), _DTYPE), _NEVER
 
     def _index(self, key: bytes) -> int:
         at = self._place.get(key)
@@ -114,7 +118,7 @@ class _Room:
             self.keys.append(key)
             if at == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-                self._asked = np.concatenate([self._asked, np.zeros_like(self._asked)])
+                self._asked = np.concatenate([self._asked, np.full_like(self._asked, _NEVER)])
             self._rows["canary"][at] = is_canary(key.decode())
         return at
 
@@ -141,17 +145,20 @@ class Ward:
         """Return the partitions in which there are patients."""
         return list(self._rooms)
 
-    def due(self, partition: int, now_ms: int, rules: Rules, late_ms: float) -> list[tuple[bytes, list[str]]]:
-        """Return what the wall clock makes due of the partition's patients, each only once until it has been read.
+    def due(
+        self, partition: int, now_ms: int, rules: Rules, late_ms: float, asked_at: float = 0.0
+    ) -> list[tuple[bytes, list[str]]]:
+        """Return what the wall clock makes due of the partition's patients, each once until it has been read.
 
-        Each goes by the policy of the patient's unit.
+        Each goes by the policy of the patient's unit. What has not been read for a minute is due once more, for a
+        broker may have lost it: `asked_at` are the seconds of a clock that never goes back.
         """
         room = self._rooms.get(partition)
         if room is None:
             return []
-        new = clock.due(room.rows, now_ms, room.terms(rules), late_ms) & ~room.asked
+        new = clock.due(room.rows, now_ms, room.terms(rules), late_ms) & (room.asked <= asked_at - _ASK_AGAIN_SECONDS)
         some = np.flatnonzero(new.any(axis=1)).tolist()
-        room.asked[some] |= new[some]
+        room.asked[some] = np.where(new[some], asked_at, room.asked[some])
         return [(room.keys[at], [clock.DUE[what] for what in np.flatnonzero(new[at])]) for at in some]
 
     def counts(self) -> WardCounts:

@@ -70,8 +70,8 @@ class Watching:
                     return
                 piece = next_piece([event.value for event in lane], self._longest, MOST_PATIENTS)
                 events = list(islice(lane, len(piece.reached)))
-                for event in events:
-                    event.value.begun = True
+                for event, reached in zip(events, piece.reached, strict=True):
+                    event.value.begun |= reached > event.value.progress
                 await room.enter_async_context(self._deciding_room.holding(piece.patients))
                 started = time.perf_counter()
                 partition, stored = events[0].message.partition, self._states.stored
@@ -130,7 +130,7 @@ class Watching:
         partition = event.message.partition
         await self._confirm_ownership(event)
         if outcome.states:
-            await self._states.put(partition, outcome.states)
+            await self._states.put(partition, outcome.states, piece.records[-1].offset)
             self._ward.take(partition, outcome.states)
         self._clock.worked_off(partition, piece.records[-1].timestamp)
 

@@ -23,9 +23,11 @@ from faust.types.tuples import TP
 from agents import record
 from agents.appending import Decode, checked, decode_admission, decode_command
 from agents.broker_watch import BrokerWatch
+from agents.clock import DUE, clock_record
 from agents.clock_watch import ClockWatch
 from agents.core import Core
 from agents.exits import Exit, end_process
+from agents.in_force import is_settings_key
 from agents.lanes import Lanes
 from agents.letting_go import LettingGo
 from agents.naming import Naming
@@ -73,7 +75,7 @@ class Worker:
         self._config = config
         self._core = Core(model, policy, config.limits, units=units, right_partition=self._partition_of)
         self._ward = Ward()
-        self._reporting = Reporting(observer, self._ward, self._core.layout.record_bytes)
+        self._reporting = Reporting(observer, self._ward)
         self._naming = Naming(self._core, lambda key: self._states.stored(key))  # noqa: PLW0108 (the table is made later)
         self._clock = ClockWatch(
             self._ward, self, self._naming.rules_of, self._append_to_log, late_ms=config.limits.late_hours * _HOUR_MS
@@ -86,6 +88,7 @@ class Worker:
         self._broker = BrokerWatch()
         self.app: StreamApp | None = None
         self._states: StateTable
+        self._rebuilding: Rebuilding
         self._letting_go: LettingGo
 
     # -- life
@@ -195,11 +198,14 @@ class Worker:
             prefix=config.topics.prefix,
             record_bytes=self._core.layout.record_bytes,
             version=record.version,
+            check=record.check_schema,
             recovered=self._on_recovered,
             extra_topic_configs=dict(CHANGELOG_CONFIG),
         )
-        deciding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
-        watching = Watching(app, config.topics, deciding, self._states, self._ward, self._clock, self._reporting)
+        self._rebuilding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
+        watching = Watching(
+            app, config.topics, self._rebuilding, self._states, self._ward, self._clock, self._reporting
+        )
         self._letting_go = LettingGo(self._states.items_of, self._logs_begin, self._append_to_log)
         logs = app.chunked_topic(config.topics.observations, config.partitions)
         admissions = app.chunked_topic(config.topics.admissions, config.partitions)
@@ -259,10 +265,14 @@ class Worker:
 
     async def _on_recovered(self, partitions: set[int]) -> None:
         """Take up work once the state is here, if it belongs to the logs that are here."""
+        generation = cast(Any, self.app).consumer_generation_id
         logs = {partition: TP(self._config.topics.observations, partition) for partition in partitions}
         ends = await self._consumer.highwaters(*logs.values())
+        if cast(Any, self.app).consumer_generation_id != generation:
+            return  # assigned anew meanwhile: the next recovery's word counts
+        damaged: dict[int, list[bytes]] = {}
         for partition in partitions:
-            newest = max((record.source_offset(state) for _, state in self._states.items_of(partition)), default=-1)
+            newest, damaged[partition] = self._look_through(partition)
             self._held_to[partition] = newest + 1
             if newest >= (ends.get(logs[partition]) or 0):
                 end_process(
@@ -274,11 +284,34 @@ class Worker:
         self._ward.begin({partition: self._states.items_of(partition) for partition in partitions})
         self._clock.begin()
         self._letting_go.begin()
+        self._rebuilding.keep_only(partitions)
         await self._naming.name_settings(partitions, self._append_to_log)
+        await self._ask_of(damaged)
         self._ready = True
         seconds = time.monotonic() - (self._consumer.rebalance_began or self._started)
         self._reporting.recovered(partitions, seconds, self._states.recovered_bytes)
         await self._clock.look()
+
+    def _look_through(self, partition: int) -> tuple[int, list[bytes]]:
+        """Return the newest source offset in a partition's states, and the patients whose states tell nothing."""
+        newest, damaged = -1, list[bytes]()
+        for key, state in self._states.items_of(partition):
+            seen = record.version(key, state)
+            newest = max(newest, seen)
+            if seen < 0 and not is_settings_key(key):
+                damaged.append(key)
+        return newest, damaged
+
+    async def _ask_of(self, damaged: Mapping[int, Sequence[bytes]]) -> None:
+        """Let the wall clock speak of patients whose states tell nothing, so that they are read again from the log.
+
+        Else a silent one would not be watched before the next measurement.
+        """
+        now_ms = round(time.time() * 1000)
+        for partition, keys in damaged.items():
+            if keys:
+                _log.warning("damaged_states_met", partition=partition, patients=len(keys))
+                await self._append_to_log(partition, [clock_record(key, now_ms, DUE) for key in keys])
 
     def waiting(self, partition: int) -> int | None:
         """Return how many records of a partition of the logs wait; None where that is not known yet."""
@@ -318,7 +351,7 @@ class Worker:
         while True:
             self._beat = time.monotonic()
             self._broker.tell()
-            self._reporting.count_ward()
+            self._reporting.count_ward(0 if self.app is None else self._states.held_bytes)
             self._reporting.show_rules([self._naming.rules_of(partition) for partition in sorted(self._ends)[:1]])
             if self.app is not None and self.app.started and self.app.in_recovery:
                 self._reporting.recovering(self._states.held, self._states.recovered_bytes)

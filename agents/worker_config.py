@@ -30,7 +30,7 @@ class WorkerConfig:
     security: KafkaSecurity = field(default_factory=KafkaSecurity)
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=65_536)  # some 250 bytes a key
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition that the Java, aiokafka and kafka-python clients give a key (murmur2)."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)

@@ -156,6 +156,17 @@ def test_a_need_is_told_once_until_it_has_been_read() -> None:
     assert ward.due(1, now, RULES, DAY) == []
 
 
+def test_what_nobody_has_read_for_a_minute_is_told_once_more() -> None:
+    """A broker may have lost what it acknowledged."""
+    ward = ward_of(lived(observation("p", START, **ILL)))
+    now = START + 30 * MINUTE
+    told = [(b"p", ["escalate"])]
+    assert ward.due(0, now, RULES, DAY, 1_000.0) == told
+    assert ward.due(0, now, RULES, DAY, 1_059.0) == []
+    assert ward.due(0, now, RULES, DAY, 1_060.0) == told
+    assert ward.due(0, now, RULES, DAY, 1_061.0) == []
+
+
 def test_many_patients_fit_and_are_counted() -> None:
     patients = [f"p{number}" for number in range(300)]
     run = lived(*(observation(name, START, **ILL) for name in patients))

@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.errors import KafkaConnectionError
 from faust.types.tuples import TP
 
 from agents.gate import Gate
@@ -19,11 +20,23 @@ class _Sender:
         self._happened.append((node_id, sorted(batches)))
 
 
+class _Client:
+    def __init__(self, happened: list[Any]) -> None:
+        self._happened = happened
+
+    async def ready(self, node_id: int) -> bool:
+        """Say when one connects; node 8 cannot be reached."""
+        self._happened.append(f"connects to {node_id}")
+        if node_id == 8:
+            raise KafkaConnectionError(node_id)
+        return True
+
+
 def test_a_request_waits_for_what_was_expected_of_its_partitions() -> None:
     happened: list[Any] = []
     sender = _Sender(happened)
     gate = Gate()
-    gate.stand_before(SimpleNamespace(_sender=sender))
+    gate.stand_before(SimpleNamespace(_sender=sender, client=_Client(happened)))
 
     async def run() -> None:
         def ask(name: str) -> Any:
@@ -42,9 +55,12 @@ def test_a_request_waits_for_what_was_expected_of_its_partitions() -> None:
 
     asyncio.run(run())
     assert happened == [
+        "connects to 7",
         "now",
         (7, [TP("alerts", 0), TP("scores", 0)]),
+        "connects to 8",
         (8, [TP("changelog", 0), TP("scores", 1)]),
+        "connects to 9",
         "another",
         (9, [TP("alerts", 1)]),
     ]
@@ -54,7 +70,7 @@ def test_nothing_is_sent_where_the_answer_is_no() -> None:
     happened: list[Any] = []
     sender = _Sender(happened)
     gate = Gate()
-    gate.stand_before(SimpleNamespace(_sender=sender))
+    gate.stand_before(SimpleNamespace(_sender=sender, client=_Client(happened)))
 
     async def refused() -> None:
         raise SystemExit(1)
@@ -67,4 +83,4 @@ def test_nothing_is_sent_where_the_answer_is_no() -> None:
             happened.append("ended")
 
     asyncio.run(run())
-    assert happened == ["ended"]
+    assert happened == ["connects to 7", "ended"]

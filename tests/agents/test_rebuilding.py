@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import warm_up
+from agents.clock import DUE
 from agents.core import Core
 from agents.messages import Rebuilt
 from agents.outcome import Outcome
@@ -29,6 +30,7 @@ from tests.agents.logs import (
     Run,
     admission,
     between,
+    clock,
     garbage,
     new_core,
     numbered,
@@ -134,6 +136,32 @@ def test_a_damaged_patient_warms_up_and_says_so_and_the_others_go_on(victim: str
         victim: Rebuilt("damaged", 4.0, whole_stay=True),
     }
     assert outcome.replayed == 0
+
+
+@pytest.mark.parametrize("left", [0, 40, 100, 2_000])
+def test_a_silent_patient_is_read_again_where_the_wall_clock_speaks_and_says_so(left: int) -> None:
+    """A worker lets the wall clock speak of whoever's state tells nothing, for nothing else may ever come."""
+    silent = START + 20 * HOUR
+    log = numbered([*hours(5), clock("p", silent, *DUE)])
+    whole, run = work_off(log), work_off(log[:5])
+    run.states[b"p"] = run.states[b"p"][:left]
+    outcome = go_on(run, log[5:], rebuilding(new_core(), Reader(log)))
+    assert run.states == whole.states
+    assert [(alert.kind, alert.transition) for _, alert in outcome.alerts] == [("monitoring_lost", "raised")]
+    assert [score.rebuilt for score in outcome.scores] == [Rebuilt("damaged", 4.0, whole_stay=True)]
+
+
+def test_what_was_made_for_partitions_that_have_gone_is_forgotten() -> None:
+    log = numbered([*hours(3), *hours(3, "q"), *hours(1, "p", 3), *hours(1, "q", 3)])
+    run = work_off(log[:6], core=Core(OTHER, BUSY, LIMITS))
+    reader = Reader(log)
+    by = rebuilding(new_core(BUSY), reader, run.states)
+    go_on(run, log[6:7], by)  # the states of all patients are made good at once
+    by.keep_only({0})
+    assert reader.reads == 1
+    by.keep_only({1})
+    go_on(run, log[7:], by)
+    assert reader.reads == 2
 
 
 def test_a_record_under_another_patients_key_is_made_good_too() -> None:

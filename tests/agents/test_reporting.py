@@ -28,7 +28,7 @@ class Shown(SilentObserver):
 
 def test_thresholds_are_shown_by_unit_when_they_have_changed_and_of_a_bounded_number() -> None:
     observer = Shown()
-    reporting = Reporting(observer, Ward(), 3_000)
+    reporting = Reporting(observer, Ward())
     reporting.show_rules([])
     rules = Rules(COMMON, {"MICU": between(0.3, 0.2), "": between(0.2, 0.1), "as all": COMMON})
     reporting.show_rules([rules, Rules(COMMON)])

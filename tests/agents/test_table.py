@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -13,7 +14,9 @@ from faust.types.tuples import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.record import source_offset
+from agents.checking import Headers
+from agents.exits import Exit
+from agents.record import RECORD_SCHEMA, check_schema, source_offset
 from agents.sending import Outgoing
 from agents.stream_app import StreamApp
 from agents.table import StateTable
@@ -38,6 +41,16 @@ async def nothing(partitions: set[int]) -> None:
     """Do nothing once the partitions are back."""
 
 
+class Message(NamedTuple):
+    """A record of the changelog as Faust has it."""
+
+    tp: TP
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
 def new_table(app: StreamApp, prefix: str = "") -> StateTable:
     app.tables.clear()
     return StateTable(
@@ -45,15 +58,19 @@ def new_table(app: StreamApp, prefix: str = "") -> StateTable:
         prefix=prefix,
         record_bytes=len(state(0)),
         version=lambda _, record: source_offset(record),
+        check=check_schema,
         recovered=nothing,
         name="patients",
         partitions=1,
     )
 
 
-def state(version: int, writer: int = 0) -> bytes:
+def state(version: int, writer: int = 0, schema: int = RECORD_SCHEMA) -> bytes:
     """Return a record of the given source offset; `writer` tells two of the same offset apart."""
-    prefix, content = b"\x01\0\0\0", version.to_bytes(8, "little") + writer.to_bytes(4, "little")
+    prefix, content = (
+        schema.to_bytes(2, "little") + b"\0\0",
+        version.to_bytes(8, "little") + writer.to_bytes(4, "little"),
+    )
     return prefix + zlib.crc32(content, zlib.crc32(prefix)).to_bytes(4, "little") + content
 
 
@@ -63,6 +80,12 @@ class Row(NamedTuple):
     offset: int
     key: bytes
     value: bytes | None
+    headers: Headers = ()
+
+
+def seen(offset: int, key: bytes, up_to: int) -> Row:
+    """Return a deletion that has seen the patient's log up to an offset."""
+    return Row(offset, key, None, (("seen", str(up_to).encode()),))
 
 
 def test_the_version_is_the_source_offset_of_a_real_record(table: StateTable) -> None:
@@ -143,7 +166,7 @@ def test_what_is_put_as_nothing_leaves_no_trace(table: StateTable, monkeypatch: 
 
     monkeypatch.setattr("agents.table.send", sending)
     asyncio.run(table.put(0, {b"p": state(4), b"q": state(5)}))
-    asyncio.run(table.put(0, {b"p": None}))
+    asyncio.run(table.put(0, {b"p": None}, 7))
     assert sent[2:] == [(b"p", None)]
     assert (table.stored(b"p"), list(table.items_of(0)), table.held) == (None, [(b"q", state(5))], 1)
     table.take_over(PARTITION, [Row(0, b"q", state(4))])  # what was put is the better one
@@ -152,3 +175,103 @@ def test_what_is_put_as_nothing_leaves_no_trace(table: StateTable, monkeypatch: 
     assert (table.held, dict(table._stale)) == (0, {})
     table.take_over(PARTITION, [Row(4, b"q", None), Row(5, b"q", state(1))])
     assert table.stored(b"q") == state(1)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=8), st.integers(0, 8))
+def test_a_deletion_counts_by_what_it_has_seen(app: StreamApp, written: list[tuple[bool, int]], cut: int) -> None:
+    """A worker that was thought dead may write that nothing is kept of a patient who has come back meanwhile."""
+    table = new_table(app)
+    rows = [
+        seen(at, b"p", version) if gone else Row(at, b"p", state(version, at))
+        for at, (gone, version) in enumerate(written)
+    ]
+    table.take_over(PARTITION, rows[:cut])
+    table.take_over(PARTITION, rows[cut:])
+    place = max(range(len(written)), key=lambda at: (written[at][1], at))  # of equal ones the later
+    assert table.stored(b"p") == rows[place].value
+    assert set(table._stale) == (set() if place == len(written) - 1 or written[-1][1] == written[place][1] else {b"p"})
+
+
+def test_what_faust_hands_on_once_more_counts_once(table: StateTable) -> None:
+    """The last record of each fetch comes by Faust's own way, too, at the end of the recovery."""
+    table.take_over(PARTITION, [Row(0, b"p", state(9)), Row(1, b"p", None)])
+    table.take_over(PARTITION, [Row(2, b"p", state(900)), Row(3, b"q", state(5))])
+    again = [Row(1, b"p", None), Row(3, b"q", state(5))]
+    table.apply_changelog_batch(SimpleNamespace(message=Message(PARTITION, *row)) for row in again)
+    assert (table.stored(b"p"), table.stored(b"q")) == (state(900), state(5))
+    table.apply_changelog_batch([SimpleNamespace(message=Message(PARTITION, *Row(4, b"q", state(6))))])
+    assert table.stored(b"q") == state(6)
+
+
+class Settling:
+    """Sends what a table settles, as slowly as a test wants, and notes which partitions are said to be back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[Outgoing] = []
+        self.back: list[set[int]] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        monkeypatch.setattr("agents.table.send", self._send)
+
+    async def _send(self, _app: object, _topic: str, _partition: int, records: list[Outgoing]) -> list[int]:
+        if records:
+            await self.go.wait()
+        self.sent += records
+        return [0]
+
+    async def recovered(self, partitions: set[int]) -> None:
+        """Note it."""
+        self.back.append(partitions)
+
+
+def test_the_best_is_written_again_where_a_worse_one_stands_last(
+    app: StreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling, table = Settling(monkeypatch), new_table(app)
+    table._recovered = settling.recovered
+    table.take_over(PARTITION, [Row(0, b"p", state(9)), Row(1, b"p", state(3)), Row(2, b"q", state(4))])
+    table.take_over(PARTITION, [seen(3, b"r", 8), Row(4, b"r", state(7)), Row(5, b"s", b"damaged")])
+    asyncio.run(table.on_recovery_completed({PARTITION}, set()))
+    assert sorted(settling.sent) == [(b"p", state(9), ()), (b"r", None, (("seen", b"8"),))]
+    assert settling.back == [{0}]
+    assert (table.stored(b"r"), table._stale, table._best) == (None, {}, {})
+
+
+def test_a_recovery_that_was_overtaken_says_nothing(app: StreamApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust lets its callback go on when the partitions are assigned anew while it waits for the broker."""
+    settling, table = Settling(monkeypatch), new_table(app)
+    table._recovered = settling.recovered
+    another = TP("changelog", 1)
+
+    async def run() -> None:
+        settling.go.clear()
+        table.take_over(PARTITION, [Row(0, b"p", state(9)), Row(1, b"p", state(3))])
+        first = asyncio.create_task(table.on_recovery_completed({PARTITION}, set()))
+        await asyncio.sleep(0)
+        app.consumer_generation_id += 1
+        table.take_over(another, [Row(0, b"q", state(5))])
+        await table.on_recovery_completed({another}, set())
+        settling.go.set()
+        await first
+
+    asyncio.run(run())
+    assert settling.back == [{1}]
+    assert table.stored(b"p") is None
+
+
+def test_a_record_of_another_schema_ends_the_worker_before_anything_is_written(
+    app: StreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling, table = Settling(monkeypatch), new_table(app)
+    table._recovered = settling.recovered
+    ends: list[Exit] = []
+
+    def end(code: Exit, _: str) -> None:
+        ends.append(code)
+
+    monkeypatch.setattr("agents.table.end_process", end)
+    newer = RECORD_SCHEMA + 1
+    table.take_over(PARTITION, [Row(0, b"p", state(9)), Row(1, b"p", state(3)), Row(2, b"q", state(4, schema=newer))])
+    asyncio.run(table.on_recovery_completed({PARTITION}, set()))
+    assert (ends, settling.sent, settling.back) == ([Exit.OTHER_SCHEMA], [], [])

@@ -8,24 +8,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.core import Core
 from agents.decoding import Limits
+from agents.exits import Exit
 from agents.policy import load_policy
-from agents.record import RecordLayout
+from agents.record import RECORD_SCHEMA, RecordLayout
 from agents.worker_config import partition_of
 from models.artifact import load_model
 from tests.e2e.ward import PARTITIONS, Ward, open_ward
 
-_PATIENTS = ("damaged", "sound")
+_PATIENTS = ("damaged", "sound", "silent")
 _HOURS = 12
 _OTHER_MODEL = "challenge"
+NEW = {"patient_id": "new", "time": datetime.now(UTC).isoformat(), "heart_rate": 80}
 
 
-def observe(ward: Ward, hours: Sequence[int]) -> None:
+def observe(ward: Ward, hours: Sequence[int], patients: Sequence[str] = _PATIENTS) -> None:
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2 * _HOURS)
     records: list[tuple[bytes, bytes, list[Any]]] = []
     for hour in hours:
-        for patient in _PATIENTS:
+        for patient in patients:
             signs = {"heart_rate": 80 + 2 * hour, "respiratory_rate": 16, "temperature": 37 + hour / 12}
             body = {"patient_id": patient, "time": (begin + timedelta(hours=hour)).isoformat(), **signs}
             records.append((patient.encode(), json.dumps(body).encode(), []))
@@ -48,21 +52,49 @@ def test_lost_states_are_read_again_from_the_log(apache_kafka: str, tmp_path: Pa
         ward.wait_ready()
         observe(ward, range(_HOURS))
         ward.kill()
-        state = states(ward)[b"damaged"]
-        at = partition_of(b"damaged", PARTITIONS)
-        with ward.producer() as producer:  # the sound one is deleted, for recovery would choose it
-            for value in (None, state[:-1] + bytes([state[-1] ^ 1])):
-                producer.send(changelog(ward), key=b"damaged", value=value, partition=at)
+        found = states(ward)
+        last = found[b"damaged"]
+        spoilt = {b"damaged": last[:-1] + bytes([last[-1] ^ 1]), b"silent": found[b"silent"][:100]}
+        with ward.producer() as producer:  # the sound ones are deleted, for recovery would choose them
+            for key, value in spoilt.items():
+                for written in (None, value):
+                    at = partition_of(key, PARTITIONS)
+                    producer.send(changelog(ward), key=key, value=written, partition=at)
         ward.start(SEPSIS_MONITOR_MODEL__NAME=_OTHER_MODEL)
         ward.wait_ready()
-        observe(ward, [_HOURS])
+        observe(ward, [_HOURS], ("damaged", "sound"))  # nothing more ever comes of the silent one
         assert told(ward.values(ward.topics.scores)) == {
             "damaged": {"cause": "damaged", "hours": 11.0, "whole_stay": True},
             "sound": {"cause": "model_changed", "hours": 11.0, "whole_stay": True},
+            "silent": {"cause": "damaged", "hours": 11.0, "whole_stay": True},
         }
         assert "warm_up_failed" not in ward.log()
         hidden = {key: record["state"].tobytes() for key, record in rows(states(ward)).items()}
         assert hidden == {key: record["state"].tobytes() for key, record in rows(alone(ward)).items()}
+
+
+def test_a_state_of_another_version_ends_the_worker_before_it_has_written_anything(
+    apache_kafka: str, tmp_path: Path
+) -> None:
+    """Also where nothing of that patient comes, and something of another does: the older version can go on."""
+    with open_ward(apache_kafka, tmp_path) as ward:
+        ward.start()
+        ward.wait_ready()
+        observe(ward, range(2))
+        ward.kill()
+        key, value = next((key, value) for key, value in states(ward).items() if key == b"silent")
+        layout = RecordLayout(load_model(ward.settings.model.name))
+        row = np.frombuffer(value, layout.dtype).copy()
+        row["schema"], row["offset"] = RECORD_SCHEMA + 1, row["offset"] + 1
+        at = partition_of(key, PARTITIONS)
+        ward.send(ward.topics.observations, [(b"new", json.dumps(NEW).encode(), [])])
+        with ward.producer() as producer:
+            producer.send(changelog(ward), key=key, value=layout.dump(row)[0], partition=at)
+        topics = (ward.topics.observations, ward.topics.scores, changelog(ward))
+        before = [len(ward.records(topic)) for topic in topics]
+        ward.start()
+        assert ward.workers["worker-1"].wait(60) == Exit.OTHER_SCHEMA
+        assert [len(ward.records(topic)) for topic in topics] == before
 
 
 def told(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
