@@ -36,7 +36,7 @@ def _no_guard() -> None:
     """Apply a record again though the state has seen it: every stored state says that it has seen nothing."""
     process = Core.process
 
-    def forgetful(core: Core, partition: int, records: Any, stored: Any) -> Outcome:
+    def forgetful(core: Core, partition: int, records: Any, stored: Any, *rest: Any) -> Outcome:
         def unseen(key: bytes) -> bytes | None:
             state = stored(key)
             if state is None or len(state) != core.layout.record_bytes:
@@ -45,7 +45,7 @@ def _no_guard() -> None:
             rows["offset"] = -1
             return core.layout.dump(rows)[0]
 
-        return process(core, partition, records, unseen)
+        return process(core, partition, records, unseen, *rest)
 
     wrap(Core, "process", forgetful)
 
