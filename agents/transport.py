@@ -13,9 +13,9 @@ again, empties its agents' queues after a recovery, and commits around holes. Th
 - **Membership**. A worker never subscribes without its changelogs, never works on a partition whose changelog it was
   not given, and ends when another process has its static id (`agents.membership`).
 
-Private parts of Faust 0.15 in use: `_wait_next_records`, `_thread._ensure_consumer`, `_read_offset`, `_acked`,
-`_acked_index`, `_committed_offset`, `_buffered_partitions`, `_is_changelog_tp`, `_filter_tps_with_pending_acks`,
-`tables._recovery.tp_to_table`. The kill tests guard each of them.
+Private parts of Faust 0.15 in use: `_wait_next_records`, `_thread._ensure_consumer`, `_thread._highwaters`,
+`_read_offset`, `_acked`, `_acked_index`, `_committed_offset`, `_buffered_partitions`, `_is_changelog_tp`,
+`_filter_tps_with_pending_acks`, `tables._recovery.tp_to_table`. The kill tests guard each of them.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ TRANSPORT_SCHEME = "chunked"
 _HOLD_SECONDS = 0.02  # at most; what is finished meanwhile ends it
 _FETCH_WAIT_MS = 100  # how long a broker may wait for records that do not come
 _ANSWER_SECONDS = 5.0
+_ASK_ENDS_SECONDS = 20.0
 Span = tuple[int, int]  # offsets still to be handed out: from, up to but without
 
 
@@ -62,6 +63,8 @@ class ChunkedConsumer(driver.Consumer):
         self._chains: dict[TP, collections.deque[Chunk]] = {}  # handed out, oldest first
         self._expected: dict[TP, int] = {}  # next offset to hand out; set by perform_seek
         self._consumed: dict[TP, int] = {}  # where aiokafka stands, asked where records seem to wait
+        self._ends: dict[TP, int] = {}  # of the logs, as the brokers said when they were asked last
+        self._ends_asked = -math.inf  # monotonic seconds
         self._believed_gaps: dict[TP, int] = {}
         self._delivering = False
         self._holding_back = False  # so much waits to be worked off that nothing more is fetched
@@ -189,6 +192,7 @@ class ChunkedConsumer(driver.Consumer):
         self._chains.clear()
         self._expected.clear()
         self._consumed.clear()
+        self._ends.clear()
         await super().perform_seek()
         starts = {tp: self._read_offset[tp] for tp in self.assignment() if not self._is_changelog_tp(tp)}
         fresh = [tp for tp, offset in starts.items() if not offset]
@@ -292,14 +296,32 @@ class ChunkedConsumer(driver.Consumer):
         detector = StallDetector()
         while not self.should_stop:
             await self.sleep(1.0)
+            await self._ask_ends()
             for tp, expected in list(self._expected.items()):
                 chain = self._chains.get(tp)
                 await self._ask_position(tp)
-                waiting = bool(chain) or (self.highwater(tp) or 0) > self._next(tp)
+                waiting = bool(chain) or self._end(tp) > self._next(tp)
                 head = (chain[0].last, chain[0].progress) if chain else None
                 position = (expected, head, self._committed_offset.get(tp), self._before(tp, chain))
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
+
+    async def _ask_ends(self) -> None:
+        """Note where the logs end by the brokers' own word: nothing else tells of a partition that is not fetched."""
+        if not self._expected or time.monotonic() - self._ends_asked < _ASK_ENDS_SECONDS:
+            return
+        self._ends_asked = time.monotonic()
+        partitions = list(self._expected)
+
+        async def ends() -> Mapping[TP, int]:  # runs in the consumer's own thread
+            return await asyncio.wait_for(self._thread._highwaters(partitions), _ANSWER_SECONDS)  # noqa: SLF001
+
+        with suppress(KafkaError, TimeoutError):
+            found = await self._thread.call_thread(ends)
+            self._ends = {tp: end for tp, end in found.items() if tp in self._expected and end is not None}
+
+    def _end(self, tp: TP) -> int:
+        return max(self.highwater(tp) or 0, self._ends.get(tp, 0))
 
     def _next(self, tp: TP) -> int:
         """Return the next offset that can hold a record: those that aiokafka has passed over end transactions."""
@@ -308,7 +330,7 @@ class ChunkedConsumer(driver.Consumer):
     async def _ask_position(self, tp: TP) -> None:
         """Note where aiokafka stands in a partition, where an offset seems to wait that may be no record's."""
         self._consumed.pop(tp, None)
-        if (self.highwater(tp) or 0) <= self._expected.get(tp, 0):
+        if self._end(tp) <= self._expected.get(tp, 0):
             return
         consumer = self._thread._ensure_consumer()  # noqa: SLF001
 
