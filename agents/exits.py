@@ -18,7 +18,7 @@ class Exit(IntEnum):
 
     DRAINED = 0  # SIGTERM or SIGINT: work in hand finished, offsets committed
     STREAM_FAILED = 70  # a chunk could not be worked off or acknowledged: it is read again after the restart
-    STALLED = 71  # records waited and nothing moved
+    STALLED = 71  # records waited and nothing moved, or the worker does not become ready
     NOT_DRAINED = 72  # told to stop, but work in hand was not done and acknowledged in time
     NOT_OWNER = 75  # the group may have given a partition to another worker
     MISASSIGNED = 76  # a partition came without the state that belongs to it

@@ -44,6 +44,7 @@ from agents.telling import tell
 from agents.topics import CHANGELOG_CONFIG
 from agents.transport import ChunkedConsumer
 from agents.ward import Ward
+from agents.watchdog import StallDetector
 from agents.watching import Watching
 from agents.worker_config import WorkerConfig, partition_of
 from models.stay_model import StayModel
@@ -57,6 +58,7 @@ _FETCH_BYTES = 524_288  # of a partition; what was fetched is held several times
 _CLOCK_SECONDS = 0.25
 _CLOCK_SHARE = 0.02  # of the time, at most, in which the clock is looked at: of many patients less often
 _LOOP_STUCK_SECONDS = 30.0
+_NOT_READY_SECONDS = 120.0  # longer than a group waits for its members, and a cluster for a leader
 _HOUR_MS = 3_600_000
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
@@ -86,6 +88,7 @@ class Worker:
         self._beat = time.monotonic()
         self._ready = self._stopping = False
         self._broker = BrokerWatch()
+        self._readiness = StallDetector(_NOT_READY_SECONDS)
         self.app: StreamApp | None = None
         self._states: StateTable
         self._rebuilding: Rebuilding
@@ -351,6 +354,7 @@ class Worker:
         while True:
             self._beat = time.monotonic()
             self._broker.tell()
+            self._watch_readiness()
             self._reporting.count_ward(0 if self.app is None else self._states.held_bytes)
             self._reporting.show_rules([self._naming.rules_of(partition) for partition in sorted(self._ends)[:1]])
             if self.app is not None and self.app.started and self.app.in_recovery:
@@ -358,6 +362,16 @@ class Worker:
             if self.app is not None and self.app.started and self._ready:
                 self._reporting.count_lag(self._consumer.lag())
             await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    def _watch_readiness(self) -> None:
+        """End the process where the group or the recovery leaves it waiting for ever, though the cluster answers."""
+        app = self.app
+        if app is None or not app.started:
+            return
+        waiting = not (self._works or self._broker.silent or self._stopping)
+        position = (app.consumer_generation_id, app.in_recovery, self._states.recovered_bytes)
+        if self._readiness.stalled("worker", position, waiting=waiting, now=time.monotonic()):
+            end_process(Exit.STALLED, f"not ready for {_NOT_READY_SECONDS:.0f} s, and neither group nor recovery moved")
 
     async def _keep_asking(self) -> None:
         """Note when the cluster last answered: readiness ends when it does not, however little there is to do."""
