@@ -58,7 +58,7 @@ _FETCH_BYTES = 524_288  # of a partition; what was fetched is held several times
 _CLOCK_SECONDS = 0.25
 _CLOCK_SHARE = 0.02  # of the time, at most, in which the clock is looked at: of many patients less often
 _LOOP_STUCK_SECONDS = 30.0
-_NOT_READY_SECONDS = 120.0  # longer than a group waits for its members, and a cluster for a leader
+_NOT_READY_SECONDS = 60.0  # longer than a group waits for its members (30 s), and a cluster for a leader
 _HOUR_MS = 3_600_000
 _GC_THRESHOLDS = (100_000, 20, 100)  # the collector took 8 % of a loaded worker at the defaults
 
