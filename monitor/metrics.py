@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from agents.episodes import KINDS
 from agents.intake import Intake
@@ -19,6 +19,7 @@ from agents.observer import CHECKS, ChunkReport, Status
 from agents.ward import WardCounts
 from models.vital_signs import NAMES
 from monitor.catalogue import CATALOGUE, OPEN_ALERTS, PREFIX, Metric
+from monitor.distribution import Distribution
 
 __all__ = ["Instruments", "Metrics"]
 
@@ -33,20 +34,19 @@ class Instruments:
         self._registry = registry
         self.counters: dict[str, Counter] = {}
         self.gauges: dict[str, Gauge] = {}
-        self.histograms: dict[str, Histogram] = {}
+        self.histograms: dict[str, Distribution] = {}
         for metric in catalogue:
             self._make(metric)
         ProcessCollector(namespace=PREFIX.rstrip("_"), registry=registry)
 
     def _make(self, metric: Metric) -> None:
         short = metric.name.removeprefix(PREFIX)
-        made: Counter | Gauge | Histogram
+        if metric.kind == "histogram":
+            self.histograms[short] = Distribution(metric.name, metric.meaning, metric.buckets, self._registry)
+            return
+        made: Counter | Gauge
         if metric.kind == "counter":
             made = self.counters[short] = Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)
-        elif metric.kind == "histogram":
-            made = self.histograms[short] = Histogram(
-                metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets
-            )
         else:
             made = self.gauges[short] = Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
         for values in metric.children:
@@ -111,16 +111,18 @@ class Metrics:
             self._counters["state_resets_total"].labels(reason).inc(amount)
         for labels, amount in report.alerts.items():
             self._counters["alerts_total"].labels(*labels).inc(amount)
+        for name, value in (
+            ("batch_records", float(report.records)),
+            ("batch_seconds", report.seconds),
+            ("model_seconds", report.model_seconds),
+        ):
+            self._histograms[name].observe(value)
         for name, values in (
-            ("batch_records", (float(report.records),)),
-            ("batch_seconds", (report.seconds,)),
-            ("model_seconds", (report.model_seconds,)),
             ("append_to_risk_seconds", report.append_to_risk_seconds),
             ("append_to_alert_seconds", report.append_to_alert_seconds),
             ("time_to_alert_seconds", report.time_to_alert_seconds),
         ):
-            for value in values:
-                self._histograms[name].observe(value)
+            self._histograms[name].observe_all(values)
 
     def ward_counted(self, counts: WardCounts, state_bytes: int) -> None:
         """Show how many patients this worker watches now, and their open alerts."""
