@@ -6,7 +6,8 @@ It consumes the observations with confluent-kafka, works them off with the produ
 refusals and the states with their source offset, waits for the acknowledgements, and commits: the same order of writes.
 What it leaves out is what makes a service of it: a group with take-over, recovery, admissions, commands, the wall
 clock, metrics. It ends when it has committed UNTIL records, or runs on with 0; then SIGTERM ends it. A line of JSON
-says what it took; from the first record to the last, CPU seconds of all its threads.
+says what it took, from the first batch that was committed to the last, as a worker is measured: CPU seconds of all its
+threads, and the records of that time. Where there is one batch alone, from its arrival.
 """
 
 from __future__ import annotations
@@ -38,6 +39,27 @@ _GC_THRESHOLDS = (100_000, 20, 100)  # as the worker's
 _ARGUMENTS = 7
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """A moment of the loop."""
+
+    at: float  # monotonic clock, seconds
+    cpu_seconds: float
+    done: int  # records
+
+    @classmethod
+    def now(cls, done: int) -> _Mark:
+        return cls(time.monotonic(), time.process_time(), done)
+
+    def to(self, end: _Mark) -> dict[str, float]:
+        """Return what was done and taken since."""
+        return {
+            "events": end.done - self.done,
+            "seconds": end.at - self.at,
+            "cpu_seconds": end.cpu_seconds - self.cpu_seconds,
+        }
+
+
 @dataclass
 class _Loop:
     bootstrap: str
@@ -46,12 +68,31 @@ class _Loop:
     partitions: int
     core: Core
     states: dict[bytes, bytes] = field(default_factory=dict)
-    done: int = 0
-    began: tuple[float, float] = (0.0, 0.0)  # wall clock and CPU at the first record
     stopping: bool = False
 
-    def run(self, until: int) -> None:
-        """Work records off until so many are done, or `stopping` is set."""
+    def run(self, until: int) -> dict[str, float]:
+        """Work records off until so many are done, or `stopping` is set; return what that took."""
+        consumer, producer = self._clients()
+        began = last = _Mark.now(0)
+        try:
+            while not self.stopping and (not until or last.done < until):
+                messages = consumer.consume(_FETCH, _WAIT_SECONDS)
+                if not messages:
+                    continue
+                is_first = not last.done
+                if is_first:
+                    began = _Mark.now(0)
+                self._work_off(messages, producer)
+                consumer.commit(offsets=_ends(messages), asynchronous=False)
+                last = _Mark.now(last.done + len(messages))
+                if is_first and (not until or last.done < until):
+                    began = last
+        finally:
+            consumer.close()
+        return began.to(last)
+
+    def _clients(self) -> tuple[Any, Any]:
+        """Return a consumer of all partitions, and a producer."""
         import confluent_kafka as kafka  # noqa: PLC0415 (only a baseline needs it)
 
         consumer = kafka.Consumer(
@@ -67,21 +108,10 @@ class _Loop:
             {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 0, "batch.size": 700_000}
         )
         consumer.assign([kafka.TopicPartition(self.source, number, 0) for number in range(self.partitions)])
-        try:
-            while not self.stopping and (not until or self.done < until):
-                messages = consumer.consume(_FETCH, _WAIT_SECONDS)
-                if messages:
-                    ends = self._work_off(messages, producer)
-                    commits = [kafka.TopicPartition(self.source, at, end) for at, end in ends.items()]
-                    consumer.commit(offsets=commits, asynchronous=False)
-                    self.done += len(messages)
-        finally:
-            consumer.close()
+        return consumer, producer
 
-    def _work_off(self, messages: list[Any], producer: Any) -> dict[int, int]:
-        """Work messages off; return by partition the offset to go on from."""
-        if not self.done:
-            self.began = time.monotonic(), time.process_time()
+    def _work_off(self, messages: list[Any], producer: Any) -> None:
+        """Work messages off; when this returns, the broker has acknowledged what came of them."""
         by_partition: dict[int, list[LoggedRecord]] = defaultdict(list)
         for each in messages:
             if each.error():
@@ -90,7 +120,6 @@ class _Loop:
         for partition, records in by_partition.items():
             for begin in range(0, len(records), LARGEST_CHUNK):
                 self._chunk(partition, records[begin : begin + LARGEST_CHUNK], producer)
-        return {partition: records[-1].offset + 1 for partition, records in by_partition.items()}
 
     def _chunk(self, partition: int, records: list[LoggedRecord], producer: Any) -> None:
         outcome = self.core.process(partition, records, self.states.get)
@@ -114,6 +143,14 @@ class _Loop:
                     break
                 except BufferError:  # the client's queue is full
                     producer.poll(0.01)
+
+
+def _ends(messages: list[Any]) -> list[Any]:
+    """Return by partition the offset to go on from."""
+    from confluent_kafka import TopicPartition  # noqa: PLC0415
+
+    ends = {(each.topic(), each.partition()): each.offset() + 1 for each in messages}
+    return [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
 
 
 def _logged(message: Any) -> LoggedRecord:
@@ -150,9 +187,7 @@ def main(arguments: list[str]) -> int:
         loop.stopping = True
 
     signal.signal(signal.SIGTERM, stop)
-    loop.run(int(until))
-    seconds, cpu = time.monotonic() - loop.began[0], time.process_time() - loop.began[1]
-    sys.stdout.write(json.dumps({"events": loop.done, "seconds": seconds, "cpu_seconds": cpu}) + "\n")
+    sys.stdout.write(json.dumps(loop.run(int(until))) + "\n")
     return 0
 
 

@@ -101,7 +101,10 @@ def measure_workers(
 
 
 def _watched(workers: Workers, events: int, stop: threading.Event) -> tuple[float, float, int]:
-    """Return wall clock and CPU seconds from the first observations that were worked off to the last, and how many."""
+    """Return wall clock and CPU seconds from the first observations that were worked off to the last, and how many.
+
+    Where the first look that sees any sees all of them, the time begins at the look before.
+    """
     first: tuple[float, float, float] | None = None
     done, moved = 0.0, time.monotonic()
     while not stop.is_set():
@@ -114,9 +117,9 @@ def _watched(workers: Workers, events: int, stop: threading.Event) -> tuple[floa
             msg = f"the workers have stood still at {done:,.0f} of {events:,} observations for {_STILL_SECONDS:.0f} s"
             raise Failure(msg)
         here = (now, cpu_seconds(workers.process_ids), done)
-        if first is None and done:
+        if first is None or (not first[2] and done < events):
             first = here
-        if first is not None and done >= events:
+        if done >= events:
             return here[0] - first[0], here[1] - first[1], round(here[2] - first[2])
         stop.wait(_POLL_SECONDS)
     msg = "stopped"
