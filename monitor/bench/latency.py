@@ -1,17 +1,16 @@
-"""How long an observation waits for its risk and for its alert, at a steady pace, seen by a subscriber.
+"""How long an observation waits for its risk and for its alert, at a steady pace, and how much processor that takes.
 
-From the observation's Kafka timestamp to the moment at which a reader of the topic has the answer. Under the policy of
-this measurement a patient's first observation raises an alert; one observation in twenty is of a new patient, the
-others are of patients who had theirs before.
+Waits are from the observation's Kafka timestamp to the moment at which a reader of the topic has the answer. Under
+the policy of this measurement a patient's first observation raises an alert; one observation in twenty is of a new
+patient, the others are of patients who had theirs before.
 """
 
 from __future__ import annotations
 
-import math
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,17 +23,18 @@ from agents.topics import Topics
 from agents.worker_config import partition_of
 from monitor.bench.grounds import Grounds, Reader
 from monitor.bench.load import Load, Sample
+from monitor.bench.process_cost import cpu_seconds
 from monitor.bench.throughput import start_plain_loop
 from monitor.errors import Failure
 from monitor.local_workers import Workers
 
-__all__ = ["Latency", "eager_policy", "measure_latency"]
+__all__ = ["Latency", "Quantiles", "eager_policy", "measure_latency", "quantiles"]
 
-_NEW_PATIENTS = 0.05  # share of the observations
+_NEW_EVERY = 20  # observations
 _POLL_SECONDS = 0.05
 _LAST_SECONDS = 30.0  # within which the last answers must come
 _WARM_SECONDS = 120.0
-_QUANTILES = (0.5, 0.99, 0.999)
+_QUANTILES = ((0.5, 2), (0.99, 100), (0.999, 1_000))  # and from how many waits on one of them lies beyond it
 _EAGER = """
 name = "bench"
 version = "1"
@@ -59,17 +59,21 @@ _alert = msgspec.json.Decoder(_Alert).decode
 _score = msgspec.json.Decoder(_Score).decode
 
 
+Quantiles = tuple[float | None, float | None, float | None]
+
+
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds, at the quantiles .5, .99 and .999."""
+    """Milliseconds at the quantiles .5, .99 and .999 of the answers that came; None where they are too few for one."""
 
     engine: str  # workers, plain loop
     rate: float  # observations a second that were sent
     alerts: int
     unanswered: int  # alerts that had not come half a minute after the last observation: more was sent than can be done
     scores: int
-    alert_ms: tuple[float, float, float]
-    score_ms: tuple[float, float, float]
+    alert_ms: Quantiles
+    score_ms: Quantiles
+    cpu_share: float  # of one core, by whoever answers, while observations were sent
 
 
 def eager_policy(folder: Path, model: str) -> Path:
@@ -87,40 +91,42 @@ def measure_latency(
     Beyond what can be done, or sent, in that time, it returns what came, at the rate that was reached. The grounds'
     policy must be `eager_policy`. With `plain` the plain loop answers instead of a worker.
     """
-    with _answering(grounds, stop, plain=plain) as topics:
+    with _answering(grounds, stop, plain=plain) as (topics, process_ids):
         watch = _Watch(grounds, topics)
         try:
             warm = next(load.rounds(round(time.time() * 1000)))
             grounds.send(warm)
             watch.await_alerts(len(warm), _WARM_SECONDS, stop)
             watch.forget()
-            began = time.monotonic()
+            began, cpu_before = time.monotonic(), cpu_seconds(process_ids)
             sent = _send_paced(grounds, load, rate, seconds, stop)
-            took = max(seconds, time.monotonic() - began)
-            expected = math.ceil(sent * _NEW_PATIENTS)
+            sending = time.monotonic() - began
+            cpu_share = (cpu_seconds(process_ids) - cpu_before) / sending
+            expected = sent // _NEW_EVERY
             watch.wait_for_rest(expected, _LAST_SECONDS, stop)
         finally:
             watch.close()
         alerts, scores = watch.waits()
     return Latency(
         engine="plain loop" if plain else "worker",
-        rate=round(sent / took, 1),
+        rate=round(sent / max(seconds, sending), 1),
         alerts=len(alerts),
         unanswered=max(0, expected - len(alerts)),
         scores=len(scores),
-        alert_ms=_quantiles(alerts),
-        score_ms=_quantiles(scores),
+        alert_ms=quantiles(alerts),
+        score_ms=quantiles(scores),
+        cpu_share=round(cpu_share, 3),
     )
 
 
 @contextmanager
-def _answering(grounds: Grounds, stop: threading.Event, *, plain: bool) -> Iterator[Topics]:
-    """Let a worker or a plain loop run; give the topics on which it answers."""
+def _answering(grounds: Grounds, stop: threading.Event, *, plain: bool) -> Iterator[tuple[Topics, list[int]]]:
+    """Let a worker or a plain loop run; give the topics on which it answers, and its processes."""
     if plain:
         topics = grounds.for_plain_loop("paced")
         process = start_plain_loop(grounds, topics.prefix, 0)
         try:
-            yield topics
+            yield topics, [process.pid]
         finally:
             process.terminate()
             process.communicate()
@@ -130,7 +136,7 @@ def _answering(grounds: Grounds, stop: threading.Event, *, plain: bool) -> Itera
         Workers.running(grounds.settings, 1, Path(folder)) as workers,
     ):
         workers.wait_ready(stop)
-        yield grounds.topics
+        yield grounds.topics, workers.process_ids
 
 
 @dataclass
@@ -200,8 +206,7 @@ class _Watch:
 def _send_paced(grounds: Grounds, load: Load, rate: float, seconds: float, stop: threading.Event) -> int:
     """Send observations at a steady pace, each as soon as it is made; return how many."""
     count = round(rate * seconds)
-    new = round(1 / _NEW_PATIENTS)
-    values: Callable[[int, int], Sample] = load.single_samples(count, new)
+    values: Callable[[int, int], Sample] = load.single_samples(count, _NEW_EVERY)
     producer = grounds.producer(linger_ms=0)
     try:
         began = time.monotonic()
@@ -218,8 +223,9 @@ def _send_paced(grounds: Grounds, load: Load, rate: float, seconds: float, stop:
     return count
 
 
-def _quantiles(waits: list[float]) -> tuple[float, float, float]:
-    if not waits:
-        return (float("nan"),) * 3
-    p50, p99, p999 = np.quantile(waits, _QUANTILES).round(1).tolist()
+def quantiles(waits: Sequence[float]) -> Quantiles:
+    """Return the quantiles .5, .99 and .999; None for each where there are too few waits for one to lie beyond it."""
+    p50, p99, p999 = (
+        round(float(np.quantile(waits, q)), 1) if len(waits) >= least else None for q, least in _QUANTILES
+    )
     return p50, p99, p999

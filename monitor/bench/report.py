@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from monitor.bench.core_cost import CoreCost
-from monitor.bench.latency import Latency
+from monitor.bench.latency import Latency, Quantiles
 from monitor.bench.throughput import Baseline, Throughput
 
 __all__ = ["Report"]
@@ -71,6 +71,7 @@ class Report:
 
     def as_json(self) -> dict[str, object]:
         """Return everything as plain values; at the top the worst of each."""
+        scaling = self._scaling()
         return {
             "cpu_ratio_to_baseline": _rounded(_worst(max, [run.cpu_ratio for run in self.runs])),
             "rate_ratio_to_baseline": _rounded(_worst(min, [run.rate_ratio for run in self.runs])),
@@ -78,26 +79,54 @@ class Report:
                 _worst(max, [run.done.cpu_seconds_per_million for run in self.runs])
             ),
             "core_ratio_to_lstm": _rounded(_worst(max, [core.ratio for core in self.cores])),
-            "events_per_cpu_second_two_workers_to_one": _rounded(self._scaling()),
+            "events_per_cpu_second_two_workers_to_one": scaling.get("2"),
+            "events_per_cpu_second_to_one_worker": scaling,
             "state_bytes_per_patient": self.state_bytes,
             "where": self.where,
-            "runs": [run.as_json() for run in self.runs],
+            "runs": [
+                run.as_json() | {"events_per_cpu_second_to_one_worker": _rounded(self._to_one_worker(run))}
+                for run in self.runs
+            ],
             "core": [asdict(core) | {"ratio_to_lstm": round(core.ratio, 2)} for core in self.cores],
             "latency": [asdict(latency) for latency in self.latencies],
         }
 
-    def _scaling(self) -> float | None:
-        """Return the worst ratio of events a CPU second, two workers against one, at the same number of patients."""
-        cpu = {(run.done.patients, run.done.workers): run.done.cpu_seconds_per_million for run in self.runs}
-        one, two = ({patients: cost for (patients, of), cost in cpu.items() if of == count} for count in (1, 2))
-        return min((one[patients] / two[patients] for patients in one.keys() & two.keys()), default=None)
+    def _scaling(self) -> dict[str, float | None]:
+        """Return the worst ratio of events a CPU second to one worker's, by the number of workers."""
+        counts = sorted({run.done.workers for run in self.runs})
+        found = {
+            str(count): _worst(min, [self._to_one_worker(run) for run in self.runs if run.done.workers == count])
+            for count in counts
+        }
+        return {count: _rounded(worst) for count, worst in found.items() if worst is not None}
+
+    def _to_one_worker(self, run: _Run) -> float | None:
+        """Return events a CPU second of several workers against one with as many patients, if that was measured."""
+        one = [
+            other.done for other in self.runs if other.done.workers == 1 and other.done.patients == run.done.patients
+        ]
+        if run.done.workers == 1 or not one:
+            return None
+        return one[-1].cpu_seconds_per_million / run.done.cpu_seconds_per_million
 
     def tables(self) -> list[_Table]:
         """Return title, heads and rows of each table that has any."""
-        return [table for table in (self._throughput(), self._core(), self._latency()) if table[2]]
+        tables = (self._throughput(), self._core(), self._latency())
+        shown = [table for table in tables if table[2]]
+        return [*shown, self._state()] if shown else []
 
     def _throughput(self) -> _Table:
-        heads = ("patients", "workers", "events/s", "of plain", "CPU s/million", "of plain", "peak MB", "back after s")
+        heads = (
+            "patients",
+            "workers",
+            "events/s",
+            "of plain",
+            "CPU s/million",
+            "of plain",
+            "events/CPU s, of one worker",
+            "peak MB",
+            "back after s",
+        )
         rows = [
             (
                 f"{run.done.patients:,}",
@@ -106,6 +135,7 @@ class Report:
                 _times(run.rate_ratio),
                 f"{run.done.cpu_seconds_per_million:.1f}",
                 _times(run.cpu_ratio),
+                _times(self._to_one_worker(run)),
                 f"{run.done.peak_bytes / 1e6:.0f} ({(run.done.peak_bytes - run.done.idle_bytes) / 1e6:.0f} above idle)",
                 "" if run.done.recovery_seconds is None else f"{run.done.recovery_seconds:.1f}",
             )
@@ -128,18 +158,23 @@ class Report:
             "to the alert: p50, p99, p99.9 ms",
             "to the risk: p50, p99, p99.9 ms",
             "alerts not come",
+            "of a core",
         )
         rows = [
             (
                 each.engine,
                 f"{each.rate:,.0f}",
-                ", ".join(f"{value:.0f}" for value in each.alert_ms),
-                ", ".join(f"{value:.0f}" for value in each.score_ms),
+                _waits(each.alert_ms, each.unanswered),
+                _waits(each.score_ms, each.unanswered),
                 f"{each.unanswered:,} of {each.alerts + each.unanswered:,}",
+                f"{each.cpu_share:.2f}",
             )
             for each in self.latencies
         ]
         return "From append to answer, at a steady pace", heads, rows
+
+    def _state(self) -> _Table:
+        return "The state of a patient", ("bytes of its record in the changelog",), [(f"{self.state_bytes:,}",)]
 
 
 def _worst(choose: Any, found: Sequence[float | None]) -> float | None:
@@ -149,6 +184,12 @@ def _worst(choose: Any, found: Sequence[float | None]) -> float | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
+
+
+def _waits(milliseconds: Quantiles, unanswered: int) -> str:
+    """Return quantiles for a cell, and say so where they are not of all answers."""
+    shown = ", ".join("-" if value is None else f"{value:.0f}" for value in milliseconds)
+    return f"{shown} of those that came" if unanswered else shown
 
 
 def _times(ratio: float | None) -> str:
