@@ -26,7 +26,7 @@ def bench(apache_kafka: str, *asked: str) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_a_small_run_gives_every_figure(apache_kafka: str) -> None:
-    asked = ["--patients", "40", "--events", "2000", "--rate", "40", "--seconds", "3", "--baseline"]
+    asked = ["--patients", "40", "--events", "2000", "--rate", "43", "--seconds", "3", "--baseline"]
     said = bench(apache_kafka, *asked)
     (run,) = said["runs"]
     assert (run["patients"], run["workers"]) == (40, 1)
