@@ -155,7 +155,12 @@ CATALOGUE: tuple[Metric, ...] = (
         labels=("kind",),
         children=tuple((kind,) for kind in KINDS),
     ),
-    Metric("sepsis_monitor_state_bytes", "gauge", "bytes", "Size of all state records of this worker, those of discharged patients among them."),
+    Metric(
+        "sepsis_monitor_state_bytes",
+        "gauge",
+        "bytes",
+        "Size of all state records of this worker, those of discharged patients among them.",
+    ),
     Metric(
         "sepsis_monitor_consumer_lag_records",
         "gauge",

@@ -36,7 +36,7 @@ def _series_after(patients: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]
     """Return the names and labels of the samples once so many patients have been seen, a tenth of them in two hours."""
     metrics, ward, core = Metrics(), Ward(), Core(MODEL, BUSY, LIMITS, explains=False)
     metrics.identify(model=(MODEL.name, MODEL.version, MODEL.digest), policy=("pager", "1", "sha256:0"))
-    reporting = Reporting(metrics, ward, core.layout.record_bytes)
+    reporting = Reporting(metrics, ward)
     states: dict[bytes, bytes] = {}
     for hour, temperature, count in ((0, 37.0, patients), (1, 39.5, patients // 10)):
         said = [
