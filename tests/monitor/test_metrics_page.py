@@ -49,7 +49,7 @@ def _series_after(patients: int) -> set[tuple[str, tuple[tuple[str, str], ...]]]
             outcome.store_in(states)
             ward.take(0, outcome.states)
             reporting.worked_off(records[begin : begin + 4000], outcome, (START + HOUR) / 1000, 0.1)
-    reporting.count_ward()
+    reporting.count_ward(sum(map(len, states.values())))
     reporting.count_lag({0: 0})
     assert ward.counts().watched == patients
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
