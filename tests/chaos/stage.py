@@ -73,6 +73,7 @@ class Result:
     duplicates: int = 0
     replays: int = 0
     replay_rounds: int = 0  # in which a worker was seen to read again what it had worked off
+    by_luck: bool = False  # whether that happened was a matter of luck: asked of a whole run
     broker_lost: int = 0
     kinds: dict[str, int] = field(default_factory=dict)  # of alert events, in the references
     seconds: float = 0.0
@@ -107,16 +108,17 @@ class Stage:
         proxies: Sequence[Proxy] = (),
         block: int = BLOCK_STAYS,
         kinds: frozenset[str] = _KINDS,
-        replays: bool = True,
+        replays: bool | None = True,
         oracle: Callable[[ChaosWard], Oracle] | None = None,
         amend: Callable[[Evidence], Evidence] = lambda evidence: evidence,
         **settings: str,
     ) -> Iterator[ChaosWard]:
         """Give a ward with its feed running; at the end let it settle, and judge it.
 
-        `kinds` are what the reference must hold, `replays` whether work must have been done twice; `oracle` and
-        `amend` change reference and evidence where the scenario itself changed the rules. Without `rounds` inside it,
-        all that happens is one round.
+        `kinds` are what the reference must hold. `replays` tells whether work must have been done twice: True where
+        that is certain, None where luck decides and only a whole run must show it, False where nothing leads to it.
+        `oracle` and `amend` change reference and evidence where the scenario itself changed the rules. Without `rounds`
+        inside it, all that happens is one round.
         """
         self._wards += 1
         self._faults = 0
@@ -137,7 +139,7 @@ class Stage:
             evidence = self.evidence = amend(chaos.evidence())
         made = oracle(chaos) if oracle else Oracle(default_core(PARTITIONS))
         verdict = judge(evidence, made.run(evidence.log, evidence.seeded))
-        self._note(chaos, verdict, kinds, replays=replays)
+        self._note(chaos, verdict, kinds, replays)
 
     def rounds(self, chaos: ChaosWard) -> Iterator[int]:
         """Give the number of one round after the other; after each, start who is dead, and wait until work flows."""
@@ -168,7 +170,7 @@ class Stage:
         self.result.kills += sum(fault.killed for fault in faults)
         self.result.pending += pending
 
-    def _note(self, chaos: ChaosWard, verdict: Verdict, kinds: frozenset[str], *, replays: bool) -> None:
+    def _note(self, chaos: ChaosWard, verdict: Verdict, kinds: frozenset[str], replays: bool | None) -> None:
         result = self.result
         work_twice = int(chaos.replayed) + verdict.duplicates + verdict.repeats
         result.kinds = dict(verdict.kinds + Counter(result.kinds))
@@ -185,6 +187,7 @@ class Stage:
         self.empty_unless(kinds <= verdict.kinds.keys(), f"the reference lacks {sorted(kinds - verdict.kinds.keys())}")
         if replays:
             self.empty_unless(work_twice > 0, "nothing was done twice")
+        result.by_luck |= replays is None
 
     def empty_unless(self, shown: bool, what: str) -> None:
         """Let the round fail as empty where something that it stands on did not take place."""

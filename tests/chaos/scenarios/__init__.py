@@ -1,5 +1,29 @@
 """The scenarios; importing a module enters its scenarios into the list."""
 
-from tests.chaos.scenarios import brokers, crashes, events, group, losses, mocked, revealing, silence, storage, units
+from tests.chaos.scenarios import (
+    brokers,
+    crashes,
+    events,
+    group,
+    losses,
+    mocked,
+    revealing,
+    rollout,
+    silence,
+    storage,
+    units,
+)
 
-__all__ = ["brokers", "crashes", "events", "group", "losses", "mocked", "revealing", "silence", "storage", "units"]
+__all__ = [
+    "brokers",
+    "crashes",
+    "events",
+    "group",
+    "losses",
+    "mocked",
+    "revealing",
+    "rollout",
+    "silence",
+    "storage",
+    "units",
+]

@@ -19,11 +19,11 @@ from agents.record import source_offset
 from models.artifact import model_folder
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.evidence import Evidence, Record, read_topic
-from tests.chaos.oracle import Oracle, default_core, plain
+from tests.chaos.oracle import default_core, plain
 from tests.chaos.stage import Skipped, Stage, scenario
 from tests.e2e.ward import PARTITIONS
 
-__all__ = ["damaged_states", "model_rollout"]
+__all__ = ["damaged_states", "model_artefacts"]
 
 _OTHER_MODEL = "challenge"
 _MODEL = "SEPSIS_MONITOR_MODEL__NAME"
@@ -188,34 +188,6 @@ def model_artefacts(stage: Stage) -> None:
             stage.demand(not (folder.parent / "canary").exists(), "cross-patient", "the model file was executed")
             chaos.start("worker-2")
         chaos.flowing(300)
-
-
-@scenario("model-rollout")
-def model_rollout(stage: Stage) -> None:
-    """Roll a model with another hidden size out over live state, or back, dying on the way; alerts are kept."""
-    eras: list[tuple[dict[int, int], str]] = []
-
-    def oracle(_: ChaosWard) -> Oracle:
-        cores = {name: default_core(PARTITIONS, name) for name in ("bedside", _OTHER_MODEL)}
-        return Oracle(cores["bedside"], [(at, cores[model]) for at, model in eras])
-
-    with stage.ward(rate=120.0, oracle=oracle, replays=False) as chaos:
-        for number in stage.rounds(chaos):
-            model = ("bedside", _OTHER_MODEL)[(number + 1) % 2]
-            chaos.flowing(300)
-            for instance in ("worker-1", "worker-2"):
-                assert chaos.terminate(instance) == 0, "a worker did not end cleanly before the change"
-            with chaos.positions() as positions:
-                eras.append((positions.committed(chaos.ward.topics.observations), model))
-            chaos.common[_MODEL] = model
-            marker = chaos.arm("worker-1", "swapping", chaos.random.randint(1, 2))
-            chaos.await_crash("worker-1", marker, f"swapping to {model}")
-    models: dict[str, set[str]] = {}
-    for record in stage.evidence.alerts:
-        body = plain(record.value)
-        models.setdefault(body["alert_id"], set()).add(body["model"]["name"])
-    kept = sum(len(names) > 1 for names in models.values())
-    stage.empty_unless(kept > 0, "no alert lived through a change of models")
 
 
 # -- disks

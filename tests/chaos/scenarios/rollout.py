@@ -1,0 +1,98 @@
+"""A model with another hidden size, rolled out over live states and taken back, while who carries them over dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from models.artifact import Description, save_model, untrained_model
+from tests.chaos.chaos_ward import ChaosWard
+from tests.chaos.evidence import Record
+from tests.chaos.oracle import Oracle, default_core, plain
+from tests.chaos.stage import Stage, scenario
+from tests.e2e.ward import PARTITIONS
+
+__all__ = ["model_rollout"]
+
+_MODEL = "SEPSIS_MONITOR_MODEL__NAME"
+_SHIPPED = "bedside"
+_HIDDEN = 16  # units; all that are shipped have 64
+_LIVED = 200  # records that are worked off under a model before the next one comes
+
+_Eras = list[tuple[dict[int, int], str]]  # from which offset of each partition on which model decides
+
+
+def _small_model(folder: Path) -> str:
+    """Write an untrained artefact with another hidden size, and return its folder."""
+    model = untrained_model(2, hidden=_HIDDEN)
+    said = model.manifest
+    description = Description(
+        name="small",
+        version="0.0.1",
+        scaling=said.scaling,
+        calibration=said.calibration,
+        thresholds=said.thresholds,
+        assessable=said.assessable,
+        training=said.training,
+        metrics=said.metrics,
+        doubt=said.doubt,
+    )
+    save_model(folder, model.weights, description)
+    return str(folder)
+
+
+@scenario("model-rollout")
+def model_rollout(stage: Stage) -> None:
+    """Roll a model with another hidden size out over live states, and back, dying on each way; alerts are kept."""
+    small = _small_model(stage.grounds.folder / f"small-{stage.seed}")
+    cores = {name: default_core(PARTITIONS, name) for name in (_SHIPPED, small)}
+    eras: _Eras = []
+
+    def oracle(_: ChaosWard) -> Oracle:
+        return Oracle(cores[_SHIPPED], [(at, cores[model]) for at, model in eras])
+
+    # Who dies has carried states over and sent nothing of that. Whether a piece before that one was stored, and not
+    # committed, is a matter of luck, and so is whether anything is read again.
+    with stage.ward(rate=120.0, oracle=oracle, replays=None) as chaos:
+        chaos.flowing(300)
+        for _ in stage.rounds(chaos):
+            for model in (small, _SHIPPED):
+                _change(chaos, model, eras)
+                chaos.revive()
+                chaos.flowing(_LIVED)
+    sizes = {cores[name].layout.record_bytes for name in cores}
+    written = {len(record.value or b"") for record in stage.evidence.changelog}
+    stage.empty_unless(len(sizes & written) == len(cores), f"of records of {sizes} bytes only {sizes & written} came")
+    _demand_kept(stage)
+
+
+def _change(chaos: ChaosWard, model: str, eras: _Eras) -> None:
+    """Stop all workers, and let one begin with another model that dies as it carries states over."""
+    for instance in ("worker-1", "worker-2"):
+        assert chaos.terminate(instance) == 0, "a worker did not end cleanly before the change"
+    with chaos.positions() as positions:
+        eras.append((positions.committed(chaos.ward.topics.observations), model))
+    chaos.common[_MODEL] = model
+    marker = chaos.arm("worker-1", "swapping", chaos.random.randint(1, 2))
+    chaos.await_crash("worker-1", marker, f"swapping to {Path(model).name}")
+
+
+def _demand_kept(stage: Stage) -> None:
+    changes = list(_changes(stage.evidence.alerts))
+    for before in ("bedside", "small"):
+        kept = sum(name == before for name, _ in changes)
+        stage.empty_unless(kept > 0, f"no alert that the model {before} knew lived on under the other one")
+        stage.result.notes.append(f"{kept} alerts went on when {before} was replaced")
+
+
+def _changes(alerts: Iterable[Record]) -> Iterable[tuple[str, str]]:
+    """Yield the models before and after, each time that an alert's next event comes from another one."""
+    told: dict[str, dict[int, str]] = {}
+    for record in alerts:
+        body = plain(record.value)
+        if body["transition"] != "rejected":  # an answer to a command moves nothing
+            told.setdefault(body["alert_id"], {})[body["sequence"]] = body["model"]["name"]
+    for events in told.values():
+        names = [events[number] for number in sorted(events)]
+        yield from ((one, other) for one, other in pairwise(names) if one != other)
