@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import signal
 import subprocess
@@ -47,6 +48,8 @@ class ChaosWard(Crew):
     replayed: float = 0.0
     problems: list[str] = field(default_factory=list)  # of the end: told once the judge has spoken
     administered: bool = True  # the broker understands an administration client
+    seeded: dict[bytes, bytes] = field(default_factory=dict)  # the only states that patients had, written by the suite
+    injected: set[tuple[int, int]] = field(default_factory=set)  # where what the suite wrote stands in the changelog
     _asking: ExitStack = field(default_factory=ExitStack)
     _positions: Positions | None = None
 
@@ -207,12 +210,27 @@ class ChaosWard(Crew):
         """Return the partition of a patient."""
         return int((murmur2(key) & 0x7FFFFFFF) % PARTITIONS)
 
-    def put_states(self, records: Sequence[tuple[int, bytes, bytes]]) -> list[tuple[int, int]]:
-        """Write records (partition, key, state) into the changelog ourselves; return where they stand."""
+    def put_states(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Write records (partition, key, state) into the changelog ourselves; the judge passes over them."""
         with self.ward.producer() as producer:
             sent = [producer.send(self.changelog, key=key, value=state, partition=at) for at, key, state in records]
             producer.flush()
-            return [(item.get(10).partition, item.get(10).offset) for item in sent]
+            self.injected.update((item.get(10).partition, item.get(10).offset) for item in sent)
+
+    def seed_states(self, made: Mapping[bytes, bytes]) -> None:
+        """Write the states of patients who have no others; the reference begins with them too."""
+        self.seeded.update(made)
+        self.put_states([(self.partition(key), key, state) for key, state in made.items()])
+
+    def one_in_each_partition(self, name: str) -> list[bytes]:
+        """Return patients by that name, one for each partition."""
+        found: dict[int, bytes] = {}
+        for number in itertools.count():
+            key = f"{name}-{number}".encode()
+            found.setdefault(self.partition(key), key)
+            if len(found) == PARTITIONS:
+                return list(found.values())
+        raise AssertionError
 
     def evidence(self) -> Evidence:
         """Read what the broker kept, once the subscriber has read it too."""
@@ -228,6 +246,8 @@ class ChaosWard(Crew):
             changelog=read_topic(self.ward.bootstrap, self.changelog),
             noted=list(self.feed.noted),
             seen=list(self.subscriber.seen),
+            seeded=dict(self.seeded),
+            injected=frozenset(self.injected),
         )
 
     def _taken(self, log: Sequence[Record]) -> list[Record]:

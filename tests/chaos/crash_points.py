@@ -39,7 +39,7 @@ CRASH_POINTS = {
     "commit_sent": "7: commit sent, the broker's answer not read",
     "recovering": "8: half-way through recovery",
     "stopping": "9: in graceful stop",
-    "swapping": "10: first states carried over to another model, not sent",
+    "swapping": "10: first states carried over to another model, or made anew, not sent",
     "refusal_sent": "11: a refused record sent to its topic, the broker's answer not read",
     "rebalancing": "12: in a rebalance's callback",
     "appending": "beside: an admission appended to its log, the broker's answer not read",

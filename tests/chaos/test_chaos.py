@@ -47,4 +47,4 @@ def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> 
     assert not result.empty, result.empty
     assert not any(result.anomalies.values()), result.details
     assert len(stage.evidence.rejected) > 0
-    assert result.faults >= 13 + 2 + _KILLS + 1
+    assert result.faults >= len(POINTS) + 2 + _KILLS + 1

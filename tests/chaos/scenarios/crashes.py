@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.crash_points import CRASH_POINTS
 from tests.chaos.feed import Spoiling
+from tests.chaos.people import observe
 from tests.chaos.proxy import PRODUCE, Proxy
 from tests.chaos.refusals import Asked
 from tests.chaos.stage import Stage, scenario
@@ -16,12 +18,14 @@ from tests.chaos.stage import Stage, scenario
 __all__ = ["POINTS", "crash_points", "die_at", "kills", "slow_alerts", "third_of"]
 
 _REVOKED = "rebalancing (revoked)"  # the same instant as `rebalancing`, when a partition is taken away
-_ELSEWHERE = {"swapping"}  # in the scenario of models that change
-POINTS = (_REVOKED, *(point for point in CRASH_POINTS if point not in _ELSEWHERE))
+_SWAPPING = "swapping"
+POINTS = (_REVOKED, *CRASH_POINTS)
 _THIRDS = 3
+_HOURS = 3  # of patients with a damaged state
 _AT_ONCE = {_REVOKED, "recovering", "rebalancing"}  # the first passage is the one to die at
 _BURST = 30
 _HELD_SECONDS = 1.0
+_UNUSABLE = b"\xff" * 100  # of a state: whoever has no other is read anew from the log
 _FEW = 30  # stays side by side: new ones are admitted all the time
 
 
@@ -39,14 +43,17 @@ def third_of(points: Sequence[str], seed: int) -> list[str]:
 def die_at(chaos: ChaosWard, points: Sequence[str], most_passages: int) -> None:
     """Let both workers die at one instant after the other, side by side; the restart after one is armed for the next.
 
-    Begins with a rebalance that the first one does not survive, where that is asked for.
+    Begins with a rebalance that the first one does not survive, and with states that it has to carry over, where these
+    are asked for.
     """
     if _REVOKED in points:
         _die_revoked(chaos)
-    points = [point for point in points if point != _REVOKED]
     for instance in ("worker-1", "worker-2"):
         if chaos.alive(instance):
             chaos.kill(instance)
+    if _SWAPPING in points:
+        _die_swapping(chaos)
+    points = [point for point in points if point not in {_REVOKED, _SWAPPING}]
     for pair in (points[at : at + 2] for at in range(0, len(points), 2)):
         markers: list[tuple[str, str, Path]] = []
         for instance, point in zip(("worker-1", "worker-2"), pair, strict=False):
@@ -71,6 +78,20 @@ def _die_revoked(chaos: ChaosWard) -> None:
     if newcomer != "worker-2":
         chaos.kill(newcomer)
         chaos.dismiss(newcomer)
+
+
+def _die_swapping(chaos: ChaosWard) -> None:
+    """Kill the first worker, the only one, when it has made states anew that nobody could use, and sent none of them.
+
+    It does the same for a state of another model, which all patients would have at once; so a few have a damaged one.
+    """
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=_HOURS + 1)
+    patients = chaos.one_in_each_partition(f"unusable-{len(chaos.faults)}")
+    chaos.seed_states(dict.fromkeys(patients, _UNUSABLE))
+    marker = chaos.arm("worker-1", _SWAPPING)
+    for patient in patients:
+        observe(chaos, patient.decode(), begin, _HOURS)
+    chaos.await_crash("worker-1", marker, _SWAPPING)
 
 
 @scenario("crash-points")

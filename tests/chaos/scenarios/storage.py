@@ -8,9 +8,8 @@ import pickle
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from agents.record import source_offset
 from models.artifact import model_folder
 from tests.chaos.chaos_ward import ChaosWard
-from tests.chaos.evidence import Evidence, Record, read_topic
+from tests.chaos.evidence import Record, read_topic
 from tests.chaos.oracle import default_core, plain
 from tests.chaos.stage import Skipped, Stage, scenario
 from tests.e2e.ward import PARTITIONS
@@ -33,12 +32,12 @@ _WEIGHTS = "model.safetensors"
 # -- state records
 
 
-def _newest(chaos: ChaosWard, injected: Set[tuple[int, int]]) -> list[Record]:
+def _newest(chaos: ChaosWard) -> list[Record]:
     """Return the best state record of each patient, those that have seen most of their log last."""
     best: dict[bytes | None, Record] = {}
     for record in read_topic(chaos.ward.bootstrap, chaos.changelog):
         at = source_offset(record.value or b"")
-        if at < 0 or (record.partition, record.offset) in injected:
+        if at < 0 or (record.partition, record.offset) in chaos.injected:
             continue
         if record.key not in best or at >= source_offset(best[record.key].value or b""):
             best[record.key] = record
@@ -53,18 +52,13 @@ def _flipped(state: bytes) -> bytes:
 @scenario("damaged-states")
 def damaged_states(stage: Stage) -> None:
     """Write damaged records, and one under another patient's key, behind good ones: recovery passes over them."""
-    injected: set[tuple[int, int]] = set()
-
-    def without(evidence: Evidence) -> Evidence:
-        return replace(evidence, injected=frozenset(injected))
-
-    with stage.ward(amend=without) as chaos:
+    with stage.ward() as chaos:
         chaos.flowing(600)
         for _ in stage.rounds(chaos):
             for instance in ("worker-1", "worker-2"):
                 chaos.kill(instance)
-            victims = _victims(_newest(chaos, injected)[-40:])  # of patients whose log goes on
-            injected.update(chaos.put_states(victims))
+            victims = _victims(_newest(chaos)[-40:])  # of patients whose log goes on
+            chaos.put_states(victims)
             chaos.note(f"{len(victims)} records damaged or under another key")
             for instance in ("worker-1", "worker-2"):
                 chaos.start(instance, wait=False)
@@ -85,21 +79,13 @@ def _victims(states: Sequence[Record]) -> list[tuple[int, bytes, bytes]]:
 @scenario("no-sound-state")
 def no_sound_state(stage: Stage) -> None:
     """Leave patients with nothing but a damaged record, or one with a state that is not a number."""
-    seeded: dict[bytes, bytes] = {}
-    injected: set[tuple[int, int]] = set()
-
-    def with_seeds(evidence: Evidence) -> Evidence:
-        return replace(evidence, injected=frozenset(injected), seeded=seeded)
-
-    with stage.ward(rate=60.0, amend=with_seeds) as chaos:
+    with stage.ward(rate=60.0) as chaos:
         chaos.flowing(200)
         for _ in stage.rounds(chaos):
             for instance in ("worker-1", "worker-2"):
                 chaos.kill(instance)
-            made = _unsound(_newest(chaos, injected)[-1].value or b"", stage.seed)
-            seeded.update(made)
-            places = [(chaos.partition(key), key, state) for key, state in made.items()]
-            injected.update(chaos.put_states(places))
+            made = _unsound(_newest(chaos)[-1].value or b"", stage.seed)
+            chaos.seed_states(made)
             chaos.note("patients with nothing but a damaged state")
             for instance in ("worker-1", "worker-2"):
                 chaos.start(instance, wait=False)
