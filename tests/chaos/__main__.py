@@ -22,6 +22,7 @@ from tests.chaos.mutation import REVEALED_BY, hunt
 from tests.chaos.report import table
 from tests.chaos.stage import SCENARIOS, Broker, Grounds, Result, play
 from tests.chaos.summing import document_table, read_results
+from tests.chaos.whole_run import lacking
 
 __all__ = ["main"]
 
@@ -29,6 +30,7 @@ assert scenarios.__all__
 
 _BY_DEFAULT = ("kafka", "cluster", "mock")
 _ENGINES = (*_BY_DEFAULT, "embedded")
+_PARTIAL = ("cluster", "mock")  # take only what needs them: no whole run
 
 
 def _arguments() -> argparse.Namespace:
@@ -81,7 +83,7 @@ def main() -> int:
     if asked.sum:
         results = read_results(asked.sum)
         sys.stdout.write(document_table(results))
-        return int(any(result.failed for result in results))
+        return _verdict(results, whole={result.name for result in results} >= SCENARIOS.keys())
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     seeds = [seed + number for number in range(asked.rounds)]
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
@@ -91,7 +93,14 @@ def main() -> int:
     sys.stdout.write("\n" + table(results, head=True, details=True))
     if asked.json:
         asked.json.write_text(json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8")
-    return int(any(result.failed for result in results))
+    return _verdict(results, whole=asked.only is None and asked.engine not in _PARTIAL)
+
+
+def _verdict(results: list[Result], *, whole: bool) -> int:
+    """Say what a whole run lacks, and return the exit code."""
+    missing = lacking(results) if whole else []
+    sys.stdout.writelines(f"the whole run: EMPTY: {line}\n" for line in missing)
+    return int(bool(missing) or any(result.failed for result in results))
 
 
 def _play(asked: argparse.Namespace, names: list[str], folder: Path, seeds: list[int]) -> list[Result]:

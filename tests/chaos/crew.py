@@ -111,6 +111,11 @@ class Crew(ABC):
         else:
             self._resting.add(instance)
 
+    def kill_uncommitted(self, instance: str) -> None:
+        """SIGKILL a worker, and its successor with states stored and nothing of them committed: it is read again."""
+        self.kill(instance)
+        self.await_crash(instance, self.arm(instance, "stored"), "stored")
+
     def note(self, what: str, *, hit: bool = True) -> None:
         """Note a fault of another kind."""
         self.faults.append(Fault(what, self.pending(), hit))

@@ -30,6 +30,7 @@ __all__ = ["BLOCK_STAYS", "Feed", "Spoiling", "producer"]
 
 BLOCK_STAYS = 80
 _ALL_STAYS = 6_000
+_SURELY_SPARSE = 3  # of each block, the first that come: chance alone may choose nobody of a small one
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Feed:
         self._topics, self._seed = topics, seed
         self.spoiling = spoiling or Spoiling()
         self._draw = np.random.default_rng(seed)
+        self._sparse: set[bytes] = set()  # patients, beside those whom chance chooses
         self._bootstrap, self._options = bootstrap, options
         self._producer = producer(bootstrap, **options)
         self._stop, self._gate, self._held = threading.Event(), threading.Lock(), False
@@ -185,20 +187,29 @@ class Feed:
                 split=self.spoiling.split,
                 shuffle=self.spoiling.split,
             )
-            yield from ReplayStream(cohort.select(keep), options, end).messages()
+            first: set[bytes] = set()
+            for message in ReplayStream(cohort.select(keep), options, end).messages():
+                if len(first) < _SURELY_SPARSE:
+                    first.add(message.key)
+                    self._sparse.add(message.key)
+                yield message
 
     def _spoilt(self, message: Message) -> Iterator[tuple[bytes, bytes | None]]:
         spoiling = self.spoiling
         if message.topic == "observations":
             if self._draw.random() < spoiling.poison:
                 yield message.key, self._poison(message)
-            if zlib.crc32(message.key) / 2**32 < spoiling.sparse:
+            if self._is_sparse(message.key):
                 message = _heart_rate_alone(message)
             now = time.time()
             for share, shift in ((spoiling.future, now + 3600 - message.time), (spoiling.late, -7 * 86400.0)):
                 if self._draw.random() < share:
                     yield message.key, _moved(message, shift)
         yield message.key, message.value
+
+    def _is_sparse(self, key: bytes) -> bool:
+        share = self.spoiling.sparse
+        return share > 0 and (key in self._sparse or zlib.crc32(key) / 2**32 < share)
 
     def _poison(self, message: Message) -> bytes | None:
         """Return something of a patient's that no decoder should take."""

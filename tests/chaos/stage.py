@@ -31,7 +31,8 @@ _WHY_NOT = {  # what a scenario needs that a broker has not
     "embedded": "the embedded broker never expires a member, is one node, and forgets its producers when it stops",
     "foreign": "the cluster is not this suite's to stop, slow down or cut",
 }
-_KINDS = frozenset({"sepsis_risk raised", "sepsis_risk resolved"})  # what a reference must hold to prove anything
+# What a reference must hold to prove anything: these come of the feed's population whatever the people answer.
+_KINDS = frozenset({"sepsis_risk raised", "sepsis_risk resolved", "cannot_assess raised"})
 
 
 class Broker(Protocol):

@@ -32,6 +32,7 @@ def broker_loses(stage: Stage) -> None:
     def judged_on_the_rest(evidence: Evidence) -> Evidence:
         return replace(evidence, broker_lost=True)
 
+    # The workers are killed when all is worked off and committed: nothing is to be read again.
     with stage.ward(amend=judged_on_the_rest, replays=False) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(200)

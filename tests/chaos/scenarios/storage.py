@@ -162,7 +162,7 @@ def _pickled(folder: Path) -> None:
 @scenario("model-artefacts", most_rounds=3, ward_rounds=1)
 def model_artefacts(stage: Stage) -> None:
     """Start a worker with a truncated, a swapped and a pickled model: it refuses, and the other one goes on."""
-    with stage.ward(rate=120.0, replays=False, SEPSIS_MONITOR_LOG__FORMAT="json") as chaos:
+    with stage.ward(rate=120.0, replays=False, SEPSIS_MONITOR_LOG__FORMAT="json") as chaos:  # nobody is killed
         for damage in (_truncated, _swapped, _pickled):
             folder = chaos.ward.folder / damage.__name__ / "bedside"
             shutil.copytree(model_folder("bedside"), folder)
@@ -213,7 +213,7 @@ def _fill(path: Path) -> None:
 def disk_full(stage: Stage) -> None:
     """Let the disk of a worker's data and log be full: it goes on."""
     disk = stage.grounds.folder / f"full-{stage.seed}"
-    with _small_disk(disk, writable=True), stage.ward(rate=120.0, replays=False) as chaos:
+    with _small_disk(disk, writable=True), stage.ward(rate=120.0) as chaos:
         chaos.kill("worker-1")
         log = chaos.ward.folder / "worker-1.log"
         log.unlink()
@@ -221,7 +221,7 @@ def disk_full(stage: Stage) -> None:
         chaos.start("worker-1", SEPSIS_MONITOR_WORKER__DATA_DIR=str(disk))
         chaos.note("disk of data and log full")
         chaos.flowing(400)
-        chaos.kill("worker-2")
+        chaos.kill_uncommitted("worker-2")
         chaos.start("worker-2", wait=False)
 
 
@@ -229,7 +229,7 @@ def disk_full(stage: Stage) -> None:
 def disk_read_only(stage: Stage) -> None:
     """Give a worker a disk that it cannot write: it refuses to start and names the setting; the other one goes on."""
     disk = stage.grounds.folder / f"read-only-{stage.seed}"
-    with _small_disk(disk, writable=False), stage.ward(rate=120.0, replays=False) as chaos:
+    with _small_disk(disk, writable=False), stage.ward(rate=120.0, replays=False) as chaos:  # nobody is killed
         chaos.terminate("worker-2")
         begun = time.monotonic()
         code, line = chaos.refused("worker-2", SEPSIS_MONITOR_WORKER__DATA_DIR=str(disk / "data"))
