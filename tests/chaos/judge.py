@@ -162,28 +162,14 @@ def _judge_noted(evidence: Evidence, verdict: Verdict) -> None:
 
 
 def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
-    best: dict[bytes, tuple[int, Record]] = {}
-    said: dict[tuple[bytes, int], bytes | None] = {}
-    for record in evidence.changelog:
-        if (record.partition, record.offset) in evidence.injected or record.key is None or record.value is None:
-            continue
-        at = source_offset(record.value)
-        if at < 0:
-            verdict.add("state-regress", [f"{_at(record)}: a damaged state"])
-        if _PATIENT_ID.fullmatch(record.key) and record.key not in record.value[:96]:  # the head holds the patient's id
-            verdict.add("cross-patient", [f"{_at(record)}: a state under another patient's key"])
-        if (record.key, at) in said:
-            verdict.repeats += 1
-            if said[record.key, at] != record.value:
-                verdict.add("state-regress", [f"{_at(record)}: two different states at log offset {at}"])
-        said[record.key, at] = record.value
-        if record.key not in best or at >= best[record.key][0]:
-            best[record.key] = (at, record)
+    best, deleted = _recovered(evidence, reference, verdict)
     for key, state in reference.states.items():
         if evidence.seeded.get(key) == state:
             continue
         wanted = source_offset(state)
-        if key not in best or best[key][0] < wanted:
+        if key in deleted:
+            verdict.add("state-regress", [f"{_at(deleted[key])}: deleted, but the log goes on to offset {wanted}"])
+        elif key not in best or best[key][0] < wanted:
             at = best[key][0] if key in best else -1
             verdict.add("lost-event", [f"log offset {wanted} has no effect: the newest state stands at {at}"])
         elif best[key][1].value != state:
@@ -191,6 +177,47 @@ def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) ->
     verdict.add(
         "state-regress", [f"{_at(best[key][1])}: a state that no log explains" for key in _strangers(best, reference)]
     )
+
+
+def _recovered(
+    evidence: Evidence, reference: Reference, verdict: Verdict
+) -> tuple[dict[bytes, tuple[int, Record]], dict[bytes, Record]]:
+    """Return the state that recovery will choose for each key, with its log offset, and the deletions that stand."""
+    best: dict[bytes, tuple[int, Record]] = {}
+    deleted: dict[bytes, Record] = {}
+    said: dict[tuple[bytes, int], bytes] = {}
+    for record in evidence.changelog:
+        key = record.key
+        if key is None or (record.partition, record.offset) in evidence.injected:
+            continue
+        if record.value is None:  # to recovery it counts for more than all that stands before it
+            best.pop(key, None)
+            deleted[key] = record
+            if key not in reference.let_go:
+                verdict.add("state-regress", [f"{_at(record)}: a deletion that no log explains"])
+            continue
+        at = _judge_state(record, key, record.value, said, verdict)
+        if key not in best or at >= best[key][0]:
+            best[key] = (at, record)
+            deleted.pop(key, None)
+    return best, deleted
+
+
+def _judge_state(
+    record: Record, key: bytes, state: bytes, said: dict[tuple[bytes, int], bytes], verdict: Verdict
+) -> int:
+    """Judge one state by itself and by what was said before; return the log offset that it stands at."""
+    at = source_offset(state)
+    if at < 0:
+        verdict.add("state-regress", [f"{_at(record)}: a damaged state"])
+    if _PATIENT_ID.fullmatch(key) and key not in state[:96]:  # the head holds the patient's id
+        verdict.add("cross-patient", [f"{_at(record)}: a state under another patient's key"])
+    if (key, at) in said:
+        verdict.repeats += 1
+        if said[key, at] != state:
+            verdict.add("state-regress", [f"{_at(record)}: two different states at log offset {at}"])
+    said[key, at] = state
+    return at
 
 
 def _strangers(best: Mapping[bytes, object], reference: Reference) -> Iterable[bytes]:
@@ -201,10 +228,12 @@ def _judge_steps(evidence: Evidence, reference: Reference, verdict: Verdict) -> 
     published: ClosedSteps = {}
     ids: set[object] = set()
     for record in evidence.scores:
+        if record.value is None:  # of whom is forgotten; what is missing, or too much, is counted below
+            continue
         body = plain(record.value)
         if record.key != body["patient_id"].encode():
             verdict.add("cross-patient", [f"{_at(record)}: a score under another patient's key"])
-        identity = hashlib.sha256(record.value or b"").digest()
+        identity = hashlib.sha256(record.value).digest()
         verdict.repeats += identity in ids
         ids.add(identity)
         collect_closed(body, published)

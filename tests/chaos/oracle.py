@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from kafka.partitioner.default import murmur2
 
+from agents.clock import ERASE, LET_GO
 from agents.core import Core
 from agents.decoding import Limits
 from agents.policy import Policy, load_policy
@@ -19,6 +20,7 @@ from tests.chaos.evidence import Record
 
 __all__ = ["Alert", "ClosedSteps", "Oracle", "Place", "Reference", "collect_closed", "default_core", "plain"]
 
+_TAKES_AWAY = tuple(f'"{what}"'.encode() for what in (ERASE, LET_GO))
 _PASS_RECORDS = 997  # no multiple of anything that the workers use: results must not depend on it
 Place = tuple[int, int]  # partition, offset
 Alert = dict[str, Any]
@@ -33,6 +35,7 @@ class Reference:
     closed: ClosedSteps = field(default_factory=dict)
     states: dict[bytes, bytes] = field(default_factory=dict)
     rejected: dict[Place, set[str]] = field(default_factory=dict)  # place in the log: reasons
+    let_go: set[bytes] = field(default_factory=set)  # keys of whom, somewhere in the log, nothing was kept any more
     replayed: int = 0
 
 
@@ -80,8 +83,8 @@ class Oracle:
 
             for core, part in self._eras(partition, records):
                 deciding = Rebuilding(core, _reader(records), items_of)
-                for start in range(0, len(part), _PASS_RECORDS):
-                    self._pass(deciding, partition, part[start : start + _PASS_RECORDS], reference)
+                for records_of_pass in _passes(part):
+                    self._pass(deciding, partition, records_of_pass, reference)
         return reference
 
     def _eras(self, partition: int, records: list[Record]) -> Iterable[tuple[Core, list[Record]]]:
@@ -91,16 +94,32 @@ class Oracle:
             yield core, [r for r in records if r.offset >= begin and (end is None or r.offset < end)]
 
     @staticmethod
-    def _pass(deciding: Rebuilding, partition: int, records: list[Record], reference: Reference) -> None:
+    def _pass(deciding: Rebuilding, partition: int, records: Sequence[Record], reference: Reference) -> None:
         outcome = deciding.process(partition, records, reference.states.get)
         outcome.store_in(reference.states)
+        reference.let_go.update(key for key, state in outcome.states.items() if state is None)
         reference.replayed += outcome.replayed
         for _, event in outcome.alerts:
             reference.alerts[event.event_id] = plain(msgspec.json.encode(event))
         for score in outcome.scores:
+            if score.source.offset <= outcome.erased.get(score.patient_id, -1):
+                continue  # of whom is erased nothing is told any more
             collect_closed(msgspec.json.decode(msgspec.json.encode(score)), reference.closed)
         for i, rejection in outcome.rejected:
             reference.rejected.setdefault((partition, records[i].offset), set()).add(rejection.reason)
+
+
+def _passes(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Cut records into passes. What takes a patient away stands alone: what comes before and after must not hide it."""
+    begin = 0
+    for at, record in enumerate(records):
+        alone = any(what in (record.value or b"") for what in _TAKES_AWAY)
+        for end in (at, at + 1) if alone else (at + 1,) if at + 1 - begin == _PASS_RECORDS else ():
+            if end > begin:
+                yield records[begin:end]
+                begin = end
+    if begin < len(records):
+        yield records[begin:]
 
 
 def _reader(log: Sequence[Record]) -> Callable[[int, LogPart, Callable[[bool], Feed]], int]:

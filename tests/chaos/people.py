@@ -45,7 +45,7 @@ def closed_steps(evidence: Evidence, patient: str) -> Mapping[tuple[str, int], f
     """Return the risks of a patient's closed steps, by stay and step."""
     found: dict[tuple[str, int], float] = {}
     for record in evidence.scores:
-        if record.key == patient.encode():
+        if record.key == patient.encode() and record.value is not None:
             body = plain(record.value)
             found.update({(body["stay_id"], step["step"]): step["risk"] for step in body["closed"]})
     return found

@@ -198,6 +198,10 @@ _TAMPERINGS: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "a step has two risks": ("double-step", _step_with_another_risk),
     "two states at one offset": ("state-regress", _another_state),
     "a damaged state": ("state-regress", _damaged_state),
+    "a deletion nobody explains": (
+        "state-regress",
+        lambda e: replace(e, changelog=[replace(_newest_state(e), value=None), *e.changelog]),
+    ),
     "alerts.state shows what is over": ("state-regress", _alert_state_of_yesterday),
     "an alert under another key": ("cross-patient", _foreign_key("alerts")),
     "a score under another key": ("cross-patient", _foreign_key("scores")),
@@ -218,6 +222,16 @@ def test_tampering_has_its_name(name: str) -> None:
     anomaly, tamper = _TAMPERINGS[name]
     verdict = judge(tamper(_honest()), _reference())
     assert verdict.found[anomaly], verdict.counts()
+
+
+def test_whoever_was_let_go_may_come_back_and_is_kept_then() -> None:
+    honest = _honest()
+    deletion = replace(_newest_state(honest), value=None)
+    reference = replace(_reference(), let_go={deletion.key or b""})
+    before = judge(replace(honest, changelog=[deletion, *honest.changelog]), reference)
+    assert before.clean, before.found
+    after = judge(replace(honest, changelog=[*honest.changelog, deletion]), reference)
+    assert after.counts() == dict.fromkeys(ANOMALIES, 0) | {"state-regress": 1}
 
 
 def test_every_anomaly_is_tried() -> None:
