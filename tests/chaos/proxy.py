@@ -12,15 +12,18 @@ import contextlib
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Self
 
+from confluent_kafka.admin import AdminClient
+
 from tests.chaos.refusals import Asked, refusal
 
-__all__ = ["HEARTBEAT", "OFFSET_COMMIT", "PRODUCE", "Proxy"]
+__all__ = ["HEARTBEAT", "OFFSET_COMMIT", "PRODUCE", "Proxy", "broker_addresses", "proxy_hides"]
 
 PRODUCE, OFFSET_COMMIT, HEARTBEAT = 0, 8, 12
+_ANSWER_SECONDS = 30.0
 _HEADER = struct.Struct(">hhi")
 
 
@@ -30,6 +33,27 @@ class _Client:
 
     due: deque[int] = field(default_factory=deque)
     answers: dict[int, bytes] = field(default_factory=dict)
+
+
+def broker_addresses(bootstrap: str) -> set[str]:
+    """Return where the brokers of a cluster say that they listen, HOST:PORT each."""
+    found = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=_ANSWER_SECONDS)
+    return {f"{broker.host}:{broker.port}" for broker in found.brokers.values()}
+
+
+def proxy_hides(bootstrap: str, brokers: Collection[str]) -> str | None:
+    """Return why one proxy cannot stand between workers and these brokers; None where it can.
+
+    Workers are led to it by the port of the one seed server, which must be the port that the one broker names, too.
+    """
+    if "," in bootstrap:
+        return "needs a single seed server: its proxy stands before one broker"
+    if len(brokers) != 1:
+        return f"needs a single broker: its proxy stands before one, the cluster has {len(brokers)}"
+    port, named = (address.rpartition(":")[2] for address in (bootstrap, *brokers))
+    if port != named:
+        return f"needs a broker that names the seed server's port {port}, not {named}: its proxy would be passed by"
+    return None
 
 
 class Proxy:

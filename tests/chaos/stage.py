@@ -20,7 +20,7 @@ from tests.chaos.feed import BLOCK_STAYS, Spoiling
 from tests.chaos.judge import ANOMALIES, Verdict, judge
 from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.oracle import Oracle, default_core
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, broker_addresses, proxy_hides
 from tests.e2e.ward import PARTITIONS
 
 __all__ = ["SCENARIOS", "Broker", "Grounds", "Result", "Scenario", "Skipped", "Stage", "play", "scenario"]
@@ -200,6 +200,15 @@ class Stage:
         if not holds:
             self.result.anomalies[name] += 1
             self.result.details.append(f"seed {self.seed}: {name}: {what}")
+
+    def only_broker(self) -> str:
+        """Return where the one broker listens, to be hidden behind a proxy; Skipped where there are several."""
+        bootstrap = self.grounds.bootstrap
+        if self.grounds.broker is None:
+            why_not = proxy_hides(bootstrap, broker_addresses(bootstrap))
+            if why_not:
+                raise Skipped(why_not)
+        return bootstrap
 
     def broker(self) -> Broker:
         """Return the broker, to be hurt; Skipped where it is somebody else's."""

@@ -14,11 +14,12 @@ from aiokafka.protocol.commit import OffsetCommitRequest_v2, OffsetCommitRespons
 from aiokafka.protocol.group import HeartbeatRequest_v1, HeartbeatResponse_v1
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7, ProduceResponse_v8
 
-from tests.chaos import scenarios
+from tests.chaos import scenarios, stage
 from tests.chaos.crash_points import CRASH_POINTS
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.mutation import REVEALED_BY
 from tests.chaos.nursery import nursery
+from tests.chaos.proxy import proxy_hides
 from tests.chaos.refusals import Asked, refusal
 from tests.chaos.report import bound, table
 from tests.chaos.scenarios.crashes import POINTS, third_of
@@ -97,6 +98,32 @@ def test_a_refusal_names_every_partition_with_its_code(api: int, version: int, b
         ((topic, (part,)),) = decoded.topics
         assert asked.names(topic)
         assert part[:2] == ({0: 2, 8: 3}[api], 16)
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "brokers", "why_not"),
+    [
+        ("a:9092", {"a:9092"}, None),
+        ("lb:9092", {"a:9092"}, None),
+        ("a:9092,b:9092", {"a:9092", "b:9092"}, "a single seed server"),
+        ("a:9092,b:9092", {"a:9092"}, "a single seed server"),
+        ("a:9092", {"a:9092", "b:9092", "c:9092"}, "the cluster has 3"),
+        ("a:9092", {"a:19092"}, "the seed server's port 9092, not 19092"),
+    ],
+)
+def test_one_proxy_hides_one_broker(bootstrap: str, brokers: set[str], why_not: str | None) -> None:
+    said = proxy_hides(bootstrap, brokers)
+    assert (said is None) if why_not is None else (why_not in (said or ""))
+
+
+def test_a_scenario_with_a_proxy_is_skipped_on_a_cluster_of_several_seed_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "broker_addresses", lambda _: {"a:9092", "b:9092"})
+    for name in ("request-errors", "crash-points-slow-alerts", "kills-slow-alerts", "killed-while-alerts-wait"):
+        result = stage.play(SCENARIOS[name], stage.Grounds("a:9092,b:9092", tmp_path, "foreign"), [1])
+        assert "needs a single seed server" in (result.skipped or ""), result
+        assert not result.failed
 
 
 def test_an_empty_or_skipped_scenario_is_never_told_as_passed() -> None:

@@ -23,6 +23,8 @@ from tests.chaos.wrapping import wrap
 
 __all__: list[str] = []
 
+_PROXY_HOST = "127.0.0.1"
+
 
 def _redirect(rules: str) -> None:
     """Let connections of the event loop (the worker's; not those of the admin client) go to other ports."""
@@ -30,7 +32,9 @@ def _redirect(rules: str) -> None:
     create = asyncio.base_events.BaseEventLoop.create_connection
 
     async def redirected(loop: Any, factory: Any, host: Any = None, port: Any = None, **kwargs: Any) -> Any:
-        return await create(loop, factory, host, ports.get(port, port), **kwargs)
+        if port in ports:
+            host, port = _PROXY_HOST, ports[port]  # proxies run where the workers do, wherever the broker is
+        return await create(loop, factory, host, port, **kwargs)
 
     asyncio.base_events.BaseEventLoop.create_connection = redirected  # type: ignore[method-assign, assignment]
 

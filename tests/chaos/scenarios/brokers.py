@@ -83,7 +83,7 @@ def request_errors(stage: Stage) -> None:
     """Answer one request in seven with an error for a while: to writes, commits and heartbeats."""
     refused = 0
     # Nobody is killed. Whoever ends by itself has its records read again, if luck will have it that somebody does.
-    with Proxy(stage.grounds.bootstrap) as proxy, stage.ward(rate=120.0, proxies=[proxy], replays=None) as chaos:
+    with Proxy(stage.only_broker()) as proxy, stage.ward(rate=120.0, proxies=[proxy], replays=None) as chaos:
 
         def refuse(asked: Asked) -> int:
             codes = _ERRORS.get(asked.api, ())

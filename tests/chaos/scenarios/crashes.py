@@ -111,7 +111,7 @@ def slow_alerts(asked: Asked) -> float:
 def crash_points_slow(stage: Stage) -> None:
     """Do the same with alerts that the broker gets late: a state written before its alerts would be found."""
     with (
-        Proxy(stage.grounds.bootstrap) as proxy,
+        Proxy(stage.only_broker()) as proxy,
         stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), block=_FEW, proxies=[proxy]) as chaos,
     ):
         for _ in stage.rounds(chaos):
@@ -129,7 +129,7 @@ def _held_something(stage: Stage, proxy: Proxy) -> None:
 @scenario("kills-slow-alerts")
 def kills_slow(stage: Stage) -> None:
     """Four random SIGKILLs with alerts that the broker gets late."""
-    with Proxy(stage.grounds.bootstrap) as proxy, stage.ward(rate=60.0, proxies=[proxy]) as chaos:
+    with Proxy(stage.only_broker()) as proxy, stage.ward(rate=60.0, proxies=[proxy]) as chaos:
         for _ in stage.rounds(chaos):
             proxy.hold = slow_alerts
             random_kills(chaos, 4)

@@ -35,7 +35,7 @@ def killed_while_alerts_wait(stage: Stage) -> None:
         return _HELD_SECONDS if asked.api == PRODUCE and asked.names("alerts.events.v1") else 0.0
 
     with (
-        Proxy(stage.grounds.bootstrap) as proxy,
+        Proxy(stage.only_broker()) as proxy,
         stage.ward(instances=_ONE, proxies=[proxy]) as chaos,
     ):
         for _ in stage.rounds(chaos):
