@@ -162,13 +162,13 @@ def _judge_noted(evidence: Evidence, verdict: Verdict) -> None:
 
 
 def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
-    best, deleted = _recovered(evidence, reference, verdict)
+    best = _recovered(evidence, reference, verdict)
     for key, state in reference.states.items():
         if evidence.seeded.get(key) == state:
             continue
         wanted = source_offset(state)
-        if key in deleted:
-            verdict.add("state-regress", [f"{_at(deleted[key])}: deleted, but the log goes on to offset {wanted}"])
+        if key in best and best[key][1].value is None:
+            verdict.add("state-regress", [f"{_at(best[key][1])}: deleted, but the log goes on to offset {wanted}"])
         elif key not in best or best[key][0] < wanted:
             at = best[key][0] if key in best else -1
             verdict.add("lost-event", [f"log offset {wanted} has no effect: the newest state stands at {at}"])
@@ -179,28 +179,24 @@ def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) ->
     )
 
 
-def _recovered(
-    evidence: Evidence, reference: Reference, verdict: Verdict
-) -> tuple[dict[bytes, tuple[int, Record]], dict[bytes, Record]]:
-    """Return the state that recovery will choose for each key, with its log offset, and the deletions that stand."""
+def _recovered(evidence: Evidence, reference: Reference, verdict: Verdict) -> dict[bytes, tuple[int, Record]]:
+    """Return the record that recovery will choose for each key, with its log offset; it may be a deletion."""
     best: dict[bytes, tuple[int, Record]] = {}
-    deleted: dict[bytes, Record] = {}
     said: dict[tuple[bytes, int], bytes] = {}
     for record in evidence.changelog:
         key = record.key
         if key is None or (record.partition, record.offset) in evidence.injected:
             continue
-        if record.value is None:  # to recovery it counts for more than all that stands before it
-            best.pop(key, None)
-            deleted[key] = record
+        if record.value is None:
+            at = int(dict(record.headers).get("seen") or b"-1")
+            always = at < 0  # it does not say what it has seen, and counts for more than all that stands before it
             if key not in reference.let_go:
                 verdict.add("state-regress", [f"{_at(record)}: a deletion that no log explains"])
-            continue
-        at = _judge_state(record, key, record.value, said, verdict)
-        if key not in best or at >= best[key][0]:
+        else:
+            at, always = _judge_state(record, key, record.value, said, verdict), False
+        if always or key not in best or at >= best[key][0]:
             best[key] = (at, record)
-            deleted.pop(key, None)
-    return best, deleted
+    return best
 
 
 def _judge_state(
@@ -220,8 +216,8 @@ def _judge_state(
     return at
 
 
-def _strangers(best: Mapping[bytes, object], reference: Reference) -> Iterable[bytes]:
-    return best.keys() - reference.states.keys()
+def _strangers(best: Mapping[bytes, tuple[int, Record]], reference: Reference) -> Iterable[bytes]:
+    return {key for key, (_, record) in best.items() if record.value is not None} - reference.states.keys()
 
 
 def _judge_steps(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:

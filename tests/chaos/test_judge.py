@@ -230,8 +230,12 @@ def test_whoever_was_let_go_may_come_back_and_is_kept_then() -> None:
     reference = replace(_reference(), let_go={deletion.key or b""})
     before = judge(replace(honest, changelog=[deletion, *honest.changelog]), reference)
     assert before.clean, before.found
-    after = judge(replace(honest, changelog=[*honest.changelog, deletion]), reference)
-    assert after.counts() == dict.fromkeys(ANOMALIES, 0) | {"state-regress": 1}
+    for seen in ((), (("seen", b"1000000"),)):
+        late = replace(deletion, headers=seen)
+        after = judge(replace(honest, changelog=[*honest.changelog, late]), reference)
+        assert after.counts() == dict.fromkeys(ANOMALIES, 0) | {"state-regress": 1}
+    overtaken = replace(deletion, headers=(("seen", b"0"),))  # recovery passes over it
+    assert judge(replace(honest, changelog=[*honest.changelog, overtaken]), reference).clean
 
 
 def test_every_anomaly_is_tried() -> None:
