@@ -210,8 +210,8 @@ class ChaosWard(Crew):
         """Return the partition of a patient."""
         return int((murmur2(key) & 0x7FFFFFFF) % PARTITIONS)
 
-    def put_states(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Write records (partition, key, state) into the changelog ourselves; the judge passes over them."""
+    def put_states(self, records: Sequence[tuple[int, bytes, bytes | None]]) -> None:
+        """Write records (partition, key, state or deletion) into the changelog; the judge passes over them."""
         with self.ward.producer() as producer:
             sent = [producer.send(self.changelog, key=key, value=state, partition=at) for at, key, state in records]
             producer.flush()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -12,14 +14,17 @@ from agents.policy import load_policy
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.evidence import Evidence
 from tests.chaos.oracle import Oracle, default_core, plain
+from tests.chaos.scenarios.storage import newest_states
 from tests.chaos.stage import Stage, scenario
 from tests.e2e.ward import PARTITIONS
 
-__all__ = ["silence"]
+__all__ = ["silence", "silence_without_a_state"]
 
 _SILENT_SECONDS = 15.0
 _LATE_SECONDS = 10.0  # how much later than that the alert may come
 _PATIENTS = 25
+_UNREADABLE = 8  # patients with nothing but a truncated state
+_LEFT_BYTES = (40, 100)  # of it: not even the head is whole
 _KINDS = frozenset(
     {
         "monitoring_lost raised",
@@ -56,6 +61,17 @@ def _observe(chaos: ChaosWard, names: list[str]) -> None:
 @scenario("silence", most_rounds=8)
 def silence(stage: Stage) -> None:
     """Let 25 patients fall silent and kill a worker a second before that is due: each is told of, and in time."""
+    _demand_told(stage, _PATIENTS, _fall_silent)
+
+
+@scenario("silence-without-a-state", most_rounds=8)
+def silence_without_a_state(stage: Stage) -> None:
+    """Leave patients who fall silent with nothing but a truncated state: each is told of, and in time."""
+    _demand_told(stage, _UNREADABLE, _fall_silent_unreadable)
+
+
+def _demand_told(stage: Stage, patients: int, fall_silent: Callable[[ChaosWard, list[str]], None]) -> None:
+    """Let so many patients a round fall silent in some way, and demand that each is told of, and in time."""
     stage.grounds.folder.mkdir(parents=True, exist_ok=True)
     policy = _impatient_policy(stage.grounds.folder)
 
@@ -69,17 +85,17 @@ def silence(stage: Stage) -> None:
     ) as chaos:
         chaos.flowing(100)
         for _ in stage.rounds(chaos):
-            some = [f"silent-{stage.seed}-{number}" for number in range(_PATIENTS)]
+            some = [f"silent-{stage.seed}-{number}" for number in range(patients)]
             names += some
-            _fall_silent(chaos, some)
+            fall_silent(chaos, some)
             _await_told(chaos, len(names))
     delays = _delays(stage.evidence)
     late = sorted(delay for delay in delays.values() if delay > _SILENT_SECONDS + _LATE_SECONDS)
     stage.demand(len(delays) == len(names), "lost-alert", f"{len(delays)} of {len(names)} silent patients were told of")
     stage.demand(not late, "lost-alert", f"{len(late)} alerts of silence were late, the last by {late[-1:]} s")
+    first, last = min(delays.values(), default=0.0), max(delays.values(), default=0.0)
     stage.result.notes.append(
-        f"{len(delays)} silences told after {min(delays.values()):.1f} to {max(delays.values()):.1f} s "
-        f"(due after {_SILENT_SECONDS:.0f})"
+        f"{len(delays)} silences told after {first:.1f} to {last:.1f} s (due after {_SILENT_SECONDS:.0f})"
     )
 
 
@@ -94,8 +110,25 @@ def _fall_silent(chaos: ChaosWard, names: list[str]) -> None:
     chaos.start(next(name for name in ("worker-1", "worker-2") if not chaos.alive(name)), wait=False)
 
 
+def _fall_silent_unreadable(chaos: ChaosWard, names: list[str]) -> None:
+    """Observe patients for the last time; then all workers die, and of their states the beginning alone is left."""
+    _observe(chaos, names)
+    chaos.await_worked_off()
+    for instance in ("worker-1", "worker-2"):
+        chaos.kill(instance)
+    keys = {name.encode(): size for name, size in zip(names, itertools.cycle(_LEFT_BYTES), strict=False)}
+    found = [record for record in newest_states(chaos) if record.key in keys]
+    for record in found:
+        key, state = record.key or b"", record.value or b""
+        # The sound one is deleted, for recovery would choose it.
+        chaos.put_states([(record.partition, key, left) for left in (None, state[: keys[key]])])
+    chaos.note(f"{len(found)} states truncated", hit=len(found) == len(names))
+    for instance in ("worker-1", "worker-2"):
+        chaos.start(instance, wait=False)
+
+
 def _await_told(chaos: ChaosWard, patients: int) -> None:
-    chaos.until(lambda: _told(chaos) >= patients, 60, "an alert of every silent patient")
+    chaos.seen(lambda: _told(chaos) >= patients, 60)  # who is missing is counted at the end
 
 
 def _told(chaos: ChaosWard) -> int:

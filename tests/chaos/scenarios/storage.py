@@ -22,7 +22,7 @@ from tests.chaos.oracle import default_core, plain
 from tests.chaos.stage import Skipped, Stage, scenario
 from tests.e2e.ward import PARTITIONS
 
-__all__ = ["damaged_states", "model_artefacts"]
+__all__ = ["damaged_states", "model_artefacts", "newest_states"]
 
 _OTHER_MODEL = "challenge"
 _MODEL = "SEPSIS_MONITOR_MODEL__NAME"
@@ -32,7 +32,7 @@ _WEIGHTS = "model.safetensors"
 # -- state records
 
 
-def _newest(chaos: ChaosWard) -> list[Record]:
+def newest_states(chaos: ChaosWard) -> list[Record]:
     """Return the best state record of each patient, those that have seen most of their log last."""
     best: dict[bytes | None, Record] = {}
     for record in read_topic(chaos.ward.bootstrap, chaos.changelog):
@@ -57,7 +57,7 @@ def damaged_states(stage: Stage) -> None:
         for _ in stage.rounds(chaos):
             for instance in ("worker-1", "worker-2"):
                 chaos.kill(instance)
-            victims = _victims(_newest(chaos)[-40:])  # of patients whose log goes on
+            victims = _victims(newest_states(chaos)[-40:])  # of patients whose log goes on
             chaos.put_states(victims)
             chaos.note(f"{len(victims)} records damaged or under another key")
             for instance in ("worker-1", "worker-2"):
@@ -65,7 +65,7 @@ def damaged_states(stage: Stage) -> None:
             chaos.flowing(300)
 
 
-def _victims(states: Sequence[Record]) -> list[tuple[int, bytes, bytes]]:
+def _victims(states: Sequence[Record]) -> list[tuple[int, bytes, bytes | None]]:
     """Return harmful records (partition, key, state) to be written behind these."""
     last = {record.partition: record for record in states}
     victims = [(record, _flipped(record.value or b"")) for record in states[-30:-20]]
@@ -84,7 +84,7 @@ def no_sound_state(stage: Stage) -> None:
         for _ in stage.rounds(chaos):
             for instance in ("worker-1", "worker-2"):
                 chaos.kill(instance)
-            made = _unsound(_newest(chaos)[-1].value or b"", stage.seed)
+            made = _unsound(newest_states(chaos)[-1].value or b"", stage.seed)
             chaos.seed_states(made)
             chaos.note("patients with nothing but a damaged state")
             for instance in ("worker-1", "worker-2"):
