@@ -175,7 +175,7 @@ def kill_in_recovery(stage: Stage) -> None:
     with stage.ward() as chaos:
         chaos.flowing(400)
         for _ in stage.rounds(chaos):
-            chaos.kill("worker-1")
+            chaos.kill_uncommitted("worker-1")
             for nth in (1, 2, 1):
                 marker = chaos.arm("worker-1", "recovering", nth)
                 chaos.await_crash("worker-1", marker, "recovering")

@@ -84,7 +84,7 @@ def transactions(stage: Stage) -> None:
             names.append(stage.seed)
             hung = _send_in_transactions(chaos, stage.seed, number)
             chaos.note("a transaction aborted, one open")
-            chaos.kill("worker-1")
+            chaos.kill_uncommitted("worker-1")
             chaos.start("worker-1", wait=False)
             chaos.flowing(300)
             hung.abort_transaction(30)
@@ -139,7 +139,7 @@ def _come_and_go(chaos: ChaosWard, name: int) -> None:
     admit_all(chaos, first, begin)
     for patient in first:
         observe(chaos, patient, begin)
-    chaos.kill("worker-1")
+    chaos.kill_uncommitted("worker-1")
     chaos.start("worker-1", wait=False)
     chaos.await_worked_off()
     announce(chaos, f"moved-{name}", "transferred", end, unit="B", bed="2")
@@ -180,9 +180,10 @@ def silent(stage: Stage) -> None:
             names.append(f"silent-{stage.seed}")
             observe(chaos, names[-1], begin)
             chaos.await_worked_off()
-            for instance in ("worker-1", "worker-2"):
-                chaos.kill(instance)
-                chaos.start(instance, wait=False)
+            chaos.kill_uncommitted("worker-1")
+            chaos.start("worker-1", wait=False)
+            chaos.kill("worker-2")
+            chaos.start("worker-2", wait=False)
             observe(chaos, names[-1], begin + timedelta(hours=HOURS + 48), 4)
             chaos.flowing(100)
     for name in names:

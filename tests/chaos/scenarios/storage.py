@@ -55,8 +55,8 @@ def damaged_states(stage: Stage) -> None:
     with stage.ward() as chaos:
         chaos.flowing(600)
         for _ in stage.rounds(chaos):
-            for instance in ("worker-1", "worker-2"):
-                chaos.kill(instance)
+            chaos.kill_uncommitted("worker-1")
+            chaos.kill("worker-2")
             victims = _victims(newest_states(chaos)[-40:])  # of patients whose log goes on
             chaos.put_states(victims)
             chaos.note(f"{len(victims)} records damaged or under another key")
@@ -82,8 +82,8 @@ def no_sound_state(stage: Stage) -> None:
     with stage.ward(rate=60.0) as chaos:
         chaos.flowing(200)
         for _ in stage.rounds(chaos):
-            for instance in ("worker-1", "worker-2"):
-                chaos.kill(instance)
+            chaos.kill_uncommitted("worker-1")
+            chaos.kill("worker-2")
             made = _unsound(newest_states(chaos)[-1].value or b"", stage.seed)
             chaos.seed_states(made)
             chaos.note("patients with nothing but a damaged state")
