@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "Piece", "next_piece"]
+__all__ = ["LARGEST_CHUNK", "MOST_PATIENTS", "Chunk", "Piece", "cheap_piece", "next_piece"]
 
 LARGEST_CHUNK = 4_000  # records
 MOST_PATIENTS = 1_000  # at a time: the states of those in work are held several times over
@@ -69,3 +69,16 @@ def next_piece(chunks: Iterable[Chunk], most_records: int, most_patients: int) -
         if at < len(chunk.records):
             break
     return Piece(records, len(seen), tuple(reached))
+
+
+def cheap_piece(chunks: Sequence[Chunk], most_records: int, *, few_held: bool) -> Piece:
+    """Return what comes next of chunks that follow one another: of more patients than usual where that is cheaper.
+
+    That is where a worker holds few patients, and the larger piece has several records of most of them: each is read,
+    sealed and told of once.
+    """
+    if few_held:
+        larger = next_piece(chunks, most_records, 3 * MOST_PATIENTS)
+        if larger.patients <= MOST_PATIENTS or 2 * len(larger.records) >= 3 * larger.patients:
+            return larger
+    return next_piece(chunks, most_records, MOST_PATIENTS)

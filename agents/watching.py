@@ -20,7 +20,7 @@ from typing import Any, cast
 import msgspec
 
 from agents import publishing
-from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Piece, next_piece
+from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Piece, cheap_piece
 from agents.clock_watch import ClockWatch
 from agents.exits import Exit, end_process
 from agents.lanes import Room
@@ -38,7 +38,7 @@ from agents.ward import Ward
 __all__ = ["Watching"]
 
 _FIRST_PIECE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
-_FEW_PATIENTS = 9_000  # of a worker
+_FEW_PATIENTS = 9_000  # of a worker: their states leave memory for larger pieces
 _PIECE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 
 
@@ -69,7 +69,8 @@ class Watching:
                     lane.popleft().ack()  # whoever has the partition now reads it again: it is never committed
                 if not lane:
                     return
-                piece = next_piece([event.value for event in lane], self._longest, self._most_patients)
+                few = self._states.held <= _FEW_PATIENTS
+                piece = cheap_piece([event.value for event in lane], self._longest, few_held=few)
                 events = list(islice(lane, len(piece.reached)))
                 for event, reached in zip(events, piece.reached, strict=True):
                     event.value.begun |= reached > event.value.progress
@@ -89,11 +90,6 @@ class Watching:
                 lane.popleft()
                 self._consumer.finish(event.value)
                 event.ack()
-
-    @property
-    def _most_patients(self) -> int:
-        """Of how many patients a piece may be: of more where few are held, whose states take little memory."""
-        return 3 * MOST_PATIENTS if self._states.held <= _FEW_PATIENTS else MOST_PATIENTS
 
     def _is_current(self, message: Any) -> bool:
         """Tell whether a message that has waited in its lane is still this worker's to work off."""

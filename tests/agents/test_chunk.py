@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.chunk import Chunk, next_piece
+from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Chunk, cheap_piece, next_piece
 
 _KEYS = st.lists(st.sampled_from([b"a", b"b", b"c", b"d", None]), min_size=1, max_size=12)
 
@@ -51,3 +52,24 @@ def test_pieces_one_after_the_other_are_all_of_the_chunks(
         assert all(chunk.progress == len(chunk.records) for chunk in chunks[: len(piece.reached) - 1])
         chunks = [chunk for chunk in chunks if chunk.progress < len(chunk.records)]
     assert seen == every
+
+
+@pytest.mark.parametrize(
+    ("patients", "records_each", "few_held", "taken"),
+    [
+        (1_250, 4, True, 1_250),  # several records of each, at once
+        (2_000, 4, True, 2_000),
+        (1_250, 4, False, 1_000),  # many are held: memory comes first
+        (5_000, 4, True, 1_000),  # of 3,000 patients there would be one record each
+        (800, 5, True, 800),
+        (800, 5, False, 800),
+    ],
+)
+def test_a_piece_is_of_more_patients_where_that_is_cheaper(
+    patients: int, records_each: int, few_held: bool, taken: int
+) -> None:
+    keys: list[bytes | None] = [b"%d" % number for _ in range(records_each) for number in range(patients)]
+    piece = cheap_piece(_chunks([keys], 0), LARGEST_CHUNK, few_held=few_held)
+    assert piece.patients == taken
+    assert len(piece.records) <= LARGEST_CHUNK
+    assert taken <= 3 * MOST_PATIENTS
