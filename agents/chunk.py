@@ -74,11 +74,11 @@ def next_piece(chunks: Iterable[Chunk], most_records: int, most_patients: int) -
 def cheap_piece(chunks: Sequence[Chunk], most_records: int, *, few_held: bool) -> Piece:
     """Return what comes next of chunks that follow one another: of more patients than usual where that is cheaper.
 
-    That is where a worker holds few patients, and the larger piece has several records of most of them: each is read,
+    That is where a worker holds few patients, and the larger piece has several records of many of them: each is read,
     sealed and told of once.
     """
     if few_held:
         larger = next_piece(chunks, most_records, 3 * MOST_PATIENTS)
-        if larger.patients <= MOST_PATIENTS or 2 * len(larger.records) >= 3 * larger.patients:
+        if larger.patients <= MOST_PATIENTS or 4 * len(larger.records) >= 5 * larger.patients:
             return larger
     return next_piece(chunks, most_records, MOST_PATIENTS)

@@ -15,7 +15,7 @@ _KEYS = st.lists(st.sampled_from([b"a", b"b", b"c", b"d", None]), min_size=1, ma
 
 
 def _chunks(waiting: list[list[bytes | None]], done: int) -> list[Chunk]:
-    offsets = iter(range(1_000))
+    offsets = iter(range(100_000))
     chunks = [Chunk([SimpleNamespace(key=key, value=b"", offset=next(offsets)) for key in keys]) for keys in waiting]
     chunks[0].progress = min(done, len(waiting[0]) - 1)
     return chunks
