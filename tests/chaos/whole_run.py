@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args, get_type_hints
 
+from agents.messages import AlertEvent
 from tests.chaos.stage import Result
 
 __all__ = ["lacking"]
 
 # Of a kind of alert, the transitions that must have been decided on, each line by any of its ways.
 _LIVES: tuple[frozenset[str], ...] = (
-    *(
-        frozenset({f"sepsis_risk {transition}"})
-        for transition in (
-            "raised",
-            "updated",
-            "escalated",
-            "acknowledged",
-            "snoozed",
-            "marked",
-            "resolved",
-            "expired",
-            "rejected",
-        )
-    ),
+    *(frozenset({f"sepsis_risk {transition}"}) for transition in get_args(get_type_hints(AlertEvent)["transition"])),
     frozenset({"cannot_assess raised"}),
     frozenset({"cannot_assess resolved", "cannot_assess expired"}),
     frozenset({"monitoring_lost raised"}),
