@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from agents.messages import AlertEvent
 from agents.policy import load_policy
-from models.artifact import Description, save_model, untrained_model
+from models.artifact import save_model, untrained_model
 from monitor.cli import main
+from tests.models.descriptions import description_of
 from tests.waiting import until
 
 STAYS, HOURS, SEPTIC = 20, 24, 4
@@ -56,17 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chosen(data: Path) -> list[str]:
     """Options that name the stays, an untrained model, and a policy under which it raises alerts."""
     model = untrained_model(seed=2)
-    said = model.manifest
-    description = Description(
-        name=model.name,
-        version=model.version,
-        scaling=dict(said.scaling),
-        calibration=said.calibration,
-        thresholds=said.thresholds,
-        assessable=said.assessable,
-        training={},
-        metrics={},
-    )
+    description = description_of(model.manifest, training={}, metrics={}, doubt=None)
     save_model(data.parent / "model", model.weights, description)
     policy = data.parent / "policy.toml"
     policy.write_text(

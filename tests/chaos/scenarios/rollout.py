@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from models.artifact import Description, save_model, untrained_model
+from models.artifact import save_model, untrained_model
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.evidence import Record
 from tests.chaos.oracle import Oracle, default_core, plain
 from tests.chaos.stage import Stage, scenario
 from tests.e2e.ward import PARTITIONS
+from tests.models.descriptions import description_of
 
 __all__ = ["model_rollout"]
 
@@ -26,18 +27,7 @@ _Eras = list[tuple[dict[int, int], str]]  # from which offset of each partition 
 def _small_model(folder: Path) -> str:
     """Write an untrained artefact with another hidden size, and return its folder."""
     model = untrained_model(2, hidden=_HIDDEN)
-    said = model.manifest
-    description = Description(
-        name="small",
-        version="0.0.1",
-        scaling=said.scaling,
-        calibration=said.calibration,
-        thresholds=said.thresholds,
-        assessable=said.assessable,
-        training=said.training,
-        metrics=said.metrics,
-        doubt=said.doubt,
-    )
+    description = description_of(model.manifest, name="small", version="0.0.1")
     save_model(folder, model.weights, description)
     return str(folder)
 
