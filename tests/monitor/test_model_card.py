@@ -21,6 +21,7 @@ from monitor.card_pictures import PICTURES, draw_pictures
 from monitor.card_text import card_text
 from monitor.evaluation_tables import FIGURE_LABELS, figure_text
 from monitor.model_card import main
+from tests.models.descriptions import description_of
 
 DEMO = Path(str(resources.files("monitor"))) / "data" / "demo-stays.parquet"
 
@@ -165,12 +166,8 @@ def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_refitted_model_needs_what_it_was_measured_with(tmp_path: Path, stays: str) -> None:
     model = load_model("bedside")
-    manifest = model.manifest
-    description = Description(
-        *(manifest.name, "9.9.9", manifest.scaling, manifest.calibration, manifest.thresholds, manifest.assessable),
-        training=manifest.training,
-        metrics={"measured_with_weights": manifest.weights_sha256},
-    )
+    measured = {"measured_with_weights": model.manifest.weights_sha256}
+    description = description_of(model.manifest, version="9.9.9", metrics=measured, doubt=None)
     weights = replace(model.weights, head=model.weights.head * np.float32(0.5))
     save_model(tmp_path / "refitted", weights, description)
     refitted, out = str(tmp_path / "refitted"), tmp_path / "card"
