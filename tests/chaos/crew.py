@@ -90,8 +90,9 @@ class Crew(ABC):
         until(
             self._tending(lambda: process.poll() is not None), seconds=seconds, what=f"{what}: {self._tail(instance)}"
         )
-        hit = marker.exists() and process.poll() == -signal.SIGKILL
-        self.faults.append(Fault(what, self.pending(), hit, killed=hit))
+        code = process.poll()
+        hit = marker.exists() and code == -signal.SIGKILL
+        self.faults.append(Fault(what if hit else f"{what} (ended with {code})", self.pending(), hit, killed=hit))
 
     def kill(self, instance: str, what: str = "SIGKILL") -> None:
         """SIGKILL a worker, and note what was pending; it stays dead until it is started.

@@ -22,7 +22,9 @@ _SWAPPING = "swapping"
 POINTS = (_REVOKED, *CRASH_POINTS)
 _THIRDS = 3
 _HOURS = 3  # of patients with a damaged state
-_AT_ONCE = {_REVOKED, "recovering", "rebalancing"}  # the first passage is the one to die at
+# The first passage is the one to die at. How a stop ends is for `kill-in-stop`: here the other worker has died a moment
+# ago, and where the rebalance after it begins within the stop, the worker ends by itself (exit code 75).
+_AT_ONCE = {_REVOKED, "recovering", "rebalancing", "stopping"}
 _BURST = 30
 _HELD_SECONDS = 1.0
 _UNUSABLE = b"\xff" * 100  # of a state: whoever has no other is read anew from the log
