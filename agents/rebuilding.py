@@ -1,13 +1,14 @@
 """Deciding on chunks with lost state made good: what is damaged costs that patient alone a warm-up from the log.
 
-Where the log cannot be read, or not in time, the patients begin anew as if it held nothing, and their scores say so:
-the stream goes on in any case.
+Where the log cannot be read the patients begin anew as if it held nothing, and their scores say so: the stream goes on
+in any case.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 from zlib import crc32
 
 import msgspec
@@ -41,6 +42,7 @@ class Rebuilding:
         self._quiet = Core(core.model, core.policy, core.limits, units=core.units, explains=False)
         self._ahead_ms = round(core.limits.ahead_seconds * 1000)
         self._made: dict[int, dict[bytes, _Made]] = {}
+        self.read_again = 0  # records so far: while this grows, whoever waits for a decision does not stand still
 
     def process(self, partition: int, records: Sequence[LogRecord], stored: _Stored) -> Outcome:
         """Work off a chunk as `Core.process` does, from rebuilt states where stored ones cannot be used."""
@@ -88,7 +90,11 @@ class Rebuilding:
             nonlocal warm_up
             settings = stored(settings_key(partition))
             warm_up = WarmUp(self._quiet, partition, list(everyone.values()), settings, reaches_back=reaches_back)
-            return warm_up.feed
+            return feed
+
+        def feed(records: Sequence[LogRecord]) -> None:
+            cast(WarmUp, warm_up).feed(records)
+            self.read_again += len(records)
 
         began, read = time.monotonic(), 0
         made: dict[bytes, tuple[bytes, Rebuilt]] = {}

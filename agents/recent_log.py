@@ -16,13 +16,13 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from agents.worker_config import WorkerConfig
 
-__all__ = ["READ_SECONDS", "LogPart", "read_again"]
+__all__ = ["SILENT_SECONDS", "LogPart", "read_again"]
 
-READ_SECONDS = 20.0  # well below what the watchdog calls a stall
+SILENT_SECONDS = 20.0  # without a record; well below what the watchdog calls a stall
 _REQUEST_MS = 10_000
 _POLL_MS = 500
 _STOP_SECONDS = 5.0
-_BATCH = 5_000
+_BATCH = 1_000  # records between two signs of progress
 Feed = Callable[[Sequence[Any]], None]
 
 
@@ -39,7 +39,8 @@ def read_again(config: WorkerConfig, partition: int, part: LogPart, begin: Calla
     """Feed the records of a part of the observations' partition in order; return how many were read.
 
     `begin` is called once, before the first, with whether the log reaches back to the part's beginning (or has never
-    had more), and returns what takes the records. Raises TimeoutError after READ_SECONDS, and what aiokafka raises.
+    had more), and returns what takes the records. However long that takes: a slow machine must not decide what a state
+    comes to. Raises TimeoutError where the broker gives nothing for SILENT_SECONDS, and what aiokafka raises.
     """
     return asyncio.run(_read(config, TopicPartition(config.topics.observations, partition), part, begin))
 
@@ -53,7 +54,7 @@ async def _read(config: WorkerConfig, tp: TopicPartition, part: LogPart, begin: 
         **(credentials_to_aiokafka_auth(credentials) if credentials else {"security_protocol": "PLAINTEXT"}),
     )
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(SILENT_SECONDS) as patience:
             await consumer.start()
             consumer.assign([tp])
             beginning = (await consumer.beginning_offsets([tp]))[tp]
@@ -64,8 +65,10 @@ async def _read(config: WorkerConfig, tp: TopicPartition, part: LogPart, begin: 
             count = 0
             while await consumer.position(tp) < part.until:
                 batch = (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)).get(tp, [])
-                count += len(batch)
-                take(batch)
+                if batch:
+                    count += len(batch)
+                    take(batch)
+                    patience.reschedule(asyncio.get_running_loop().time() + SILENT_SECONDS)
             return count
     finally:
         await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)

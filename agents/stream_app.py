@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import faust
@@ -31,6 +32,7 @@ class StreamApp(faust.App):
     def __init__(self, name: str, *, bootstrap_servers: str, **settings: Any) -> None:
         self.chunked_topics: set[str] = set()
         self.gate = Gate()
+        self.moves_beside: Callable[[], Hashable] = lambda: None  # progress that no position in a log tells of
         broker = [f"{TRANSPORT_SCHEME}://{server.strip()}" for server in bootstrap_servers.split(",")]
         super().__init__(name, broker=broker, TableManager=_Tables, **settings)
 

@@ -302,7 +302,8 @@ class ChunkedConsumer(driver.Consumer):
                 await self._ask_position(tp)
                 waiting = bool(chain) or self._end(tp) > self._next(tp)
                 head = (chain[0].last, chain[0].progress) if chain else None
-                position = (expected, head, self._committed_offset.get(tp), self._before(tp, chain))
+                beside = cast(Any, self.app).moves_beside()
+                position = (expected, head, self._committed_offset.get(tp), self._before(tp, chain), beside)
                 if detector.stalled(tp, position, waiting=waiting and self.flow_active, now=time.monotonic()):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
 

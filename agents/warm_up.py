@@ -27,7 +27,7 @@ from agents.steps import Steps
 __all__ = ["MOST_RECORDS", "WINDOW_HOURS", "Lost", "WarmUp", "find_lost", "lost_in"]
 
 WINDOW_HOURS = 168.0  # of a patient's log
-MOST_RECORDS = 1_000_000  # of the partition's log, before the patient's first record that is not read again
+MOST_RECORDS = 250_000  # of the partition's log, before the patient's first record that is not read again
 _HOUR_MS = 3_600_000
 _SLICE = 2_000
 _DETAILS = ("age_years", "sex", "hospital_hours", "unit_type")

@@ -206,6 +206,7 @@ class Worker:
             extra_topic_configs=dict(CHANGELOG_CONFIG),
         )
         self._rebuilding = Rebuilding(self._core, partial(read_again, config), self._states.items_of)
+        app.moves_beside = lambda: self._rebuilding.read_again
         watching = Watching(
             app, config.topics, self._rebuilding, self._states, self._ward, self._clock, self._reporting
         )

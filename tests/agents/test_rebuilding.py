@@ -183,6 +183,24 @@ def test_what_lies_before_the_window_is_not_read(monkeypatch: pytest.MonkeyPatch
     assert outcome.scores[-1].step == 24
 
 
+def test_what_is_read_again_counts_as_progress() -> None:
+    log = numbered(hours(30))
+    run = work_off(log[:29])
+    run.states[b"p"] = flipped(run.states[b"p"])
+    reader, seen = Reader(log), list[int]()
+    by = rebuilding(new_core(), lambda at, part, begin: reader(at, part, lambda back: noting(begin(back), by, seen)))
+    go_on(run, log[29:], by)
+    assert seen == [7, 14, 21, 28, 29]
+
+
+def noting(feed: Feed, by: Rebuilding, seen: list[int]) -> Feed:
+    def noted(records: Sequence[Any]) -> None:
+        feed(records)
+        seen.append(by.read_again)
+
+    return noted
+
+
 def test_no_more_records_are_read_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_up, "MOST_RECORDS", 10)
     log = numbered([record for pair in zip(hours(20), hours(20, "q"), strict=True) for record in pair])

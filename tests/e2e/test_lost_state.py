@@ -17,10 +17,12 @@ from agents.policy import load_policy
 from agents.record import RECORD_SCHEMA, RecordLayout
 from agents.worker_config import partition_of
 from models.artifact import load_model
+from tests.e2e import lame_worker
 from tests.e2e.ward import PARTITIONS, Ward, open_ward
 
 _PATIENTS = ("damaged", "sound", "silent")
 _HOURS = 12
+_LONG_HOURS = 22
 _OTHER_MODEL = "challenge"
 NEW = {"patient_id": "new", "time": datetime.now(UTC).isoformat(), "heart_rate": 80}
 
@@ -71,6 +73,22 @@ def test_lost_states_are_read_again_from_the_log(apache_kafka: str, tmp_path: Pa
         assert "warm_up_failed" not in ward.log()
         hidden = {key: record["state"].tobytes() for key, record in rows(states(ward)).items()}
         assert hidden == {key: record["state"].tobytes() for key, record in rows(alone(ward)).items()}
+
+
+def test_who_is_slow_at_making_states_anew_is_given_the_time(apache_kafka: str, tmp_path: Path) -> None:
+    """What a state comes to is for the log to say, not for the machine: 11 s, where 8 s of silence are too many."""
+    with open_ward(apache_kafka, tmp_path) as ward:
+        ward.start()
+        ward.wait_ready()
+        observe(ward, range(_LONG_HOURS), ("sound",))
+        ward.kill()
+        ward.start(module=lame_worker.__name__, SLOW="yes", SEPSIS_MONITOR_MODEL__NAME=_OTHER_MODEL)
+        ward.wait_ready()
+        observe(ward, [_LONG_HOURS], ("sound",))
+        assert "warm_up_failed" not in ward.log()
+        assert told(ward.values(ward.topics.scores)) == {
+            "sound": {"cause": "model_changed", "hours": _LONG_HOURS - 1.0, "whole_stay": True}
+        }
 
 
 def test_a_state_of_another_version_ends_the_worker_before_it_has_written_anything(
