@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
 from agents.messages import CLOCK_TYPE
-from agents.topics import topic_specs
+from agents.topics import TopicSpec, topic_specs
 from monitor import clients
 from monitor.errors import Failure
 from monitor.positions import GroupPositions
@@ -35,6 +35,7 @@ from tests.waiting import until
 __all__ = ["ChaosWard", "open_chaos_ward"]
 
 _STILL_SECONDS = 90.0
+_DAY_MS = 86_400_000
 _UNANSWERED = (KafkaError, KafkaException, Failure)
 
 
@@ -261,8 +262,16 @@ def _from_a_clock(record: Record) -> bool:
     return (dict(record.headers).get("ce_type") or b"").startswith(CLOCK_TYPE.rpartition(".")[0].encode())
 
 
+def _kept_whole(spec: TopicSpec) -> TopicSpec:
+    """Let nothing be compacted while a ward lasts: each score that was ever told is evidence."""
+    if spec.config.get("cleanup.policy") != "compact":
+        return spec
+    longest = {"min.compaction.lag.ms": str(_DAY_MS), "max.compaction.lag.ms": str(2 * _DAY_MS)}
+    return replace(spec, config={**spec.config, **longest})
+
+
 def _make_topics(ward: Ward, mock: MockCluster | None) -> None:
-    specs = topic_specs(ward.topics)
+    specs = [_kept_whole(spec) for spec in topic_specs(ward.topics)]
     if mock is None:
         create_topics(ward.bootstrap, ward.settings, specs)
     else:
