@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 from zlib import crc32
 
 import msgspec
@@ -89,12 +88,14 @@ class Rebuilding:
         def begin(reaches_back: bool) -> Feed:
             nonlocal warm_up
             settings = stored(settings_key(partition))
-            warm_up = WarmUp(self._quiet, partition, list(everyone.values()), settings, reaches_back=reaches_back)
-            return feed
+            begun = WarmUp(self._quiet, partition, list(everyone.values()), settings, reaches_back=reaches_back)
+            warm_up = begun
 
-        def feed(records: Sequence[LogRecord]) -> None:
-            cast(WarmUp, warm_up).feed(records)
-            self.read_again += len(records)
+            def feed(records: Sequence[LogRecord]) -> None:
+                begun.feed(records)
+                self.read_again += len(records)
+
+            return feed
 
         began, read = time.monotonic(), 0
         made: dict[bytes, tuple[bytes, Rebuilt]] = {}

@@ -263,7 +263,7 @@ def _from_a_clock(record: Record) -> bool:
 
 
 def _kept_whole(spec: TopicSpec) -> TopicSpec:
-    """Let nothing be compacted while a ward lasts: each score that was ever told is evidence."""
+    """Let nothing that is told be compacted while a ward lasts: each score is evidence."""
     if spec.config.get("cleanup.policy") != "compact":
         return spec
     longest = {"min.compaction.lag.ms": str(_DAY_MS), "max.compaction.lag.ms": str(2 * _DAY_MS)}

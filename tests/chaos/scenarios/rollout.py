@@ -22,7 +22,7 @@ _MODEL = "SEPSIS_MONITOR_MODEL__NAME"
 _SHIPPED = "bedside"
 _HIDDEN = 16  # units; all that are shipped have 64
 _LIVED = 200  # records that are worked off under a model before the next one comes
-_OVERTAKEN = {Exit.NOT_DRAINED, Exit.NOT_OWNER}  # a stop that the group, or a slow machine, cut short
+_CUT_SHORT = {Exit.NOT_DRAINED, Exit.NOT_OWNER}  # by the group that shares out anew, or a slow machine
 _STOPS = 3
 
 _Eras = list[tuple[dict[int, int], str]]  # from which offset of each partition on which model decides
@@ -59,7 +59,7 @@ def model_rollout(stage: Stage) -> None:
     sizes = {cores[name].layout.record_bytes for name in cores}
     written = {len(record.value or b"") for record in stage.evidence.changelog}
     stage.empty_unless(len(sizes & written) == len(cores), f"of records of {sizes} bytes only {sizes & written} came")
-    stage.result.notes.append(f"{again} stops were overtaken by a rebalance, and made once more")
+    stage.result.notes.append(f"{again} stops were cut short, and made once more")
     _demand_kept(stage)
 
 
@@ -90,12 +90,12 @@ def _decided_until(chaos: ChaosWard) -> dict[int, int]:
 
 
 def _end_cleanly(chaos: ChaosWard, instance: str) -> int:
-    """Stop a worker with all committed: an era begins there. One that the rebalance overtakes comes once more.
+    """Stop a worker that has stored whatever it told; return how many stops were cut short, and made once more.
 
-    States that it stored and did not commit are ahead of the commit until all that stands in the logs is worked off.
+    One that ended by itself may have told of what it did not store: under the same model that is worked off first.
     """
     codes = [chaos.terminate(instance)]
-    while codes[-1] in _OVERTAKEN and len(codes) < _STOPS:
+    while codes[-1] in _CUT_SHORT and len(codes) < _STOPS:
         chaos.start(instance)
         chaos.await_worked_off()
         codes.append(chaos.terminate(instance))
