@@ -18,7 +18,7 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.follow import POLL_MS, partitions_of
 
-__all__ = ["REFUSALS", "SESSION_MS", "GroupFollower", "member_options"]
+__all__ = ["REFUSALS", "SESSION_MS", "GroupFollower", "member_options", "poll_group"]
 
 SESSION_MS = 6_000  # the least that Kafka grants by default: a killed follower's alerts wait no longer
 _HEARTBEAT_MS = 2_000
@@ -42,6 +42,20 @@ def member_options(group: str, *, sole: bool) -> dict[str, Any]:
         "heartbeat_interval_ms": _HEARTBEAT_MS,
         "max_poll_interval_ms": _LONGEST_PAUSE_MS,
     }
+
+
+def poll_group(consumer: KafkaConsumer, timeout_ms: int = POLL_MS) -> dict[TopicPartition, list[Any]]:
+    """Return what a member of a group is given within a time, and see to it that it comes back into the group.
+
+    A rejoin for new metadata, as after each first join, that is not over within the time is forgotten by kafka-python
+    3.0: no partitions, no heartbeats, and no word, for ever (in Java that was KAFKA-9815). So it is asked for again;
+    where the first one is still under way, the client waits for that.
+    """
+    polled: dict[TopicPartition, list[Any]] = consumer.poll(timeout_ms=timeout_ms)
+    coordinator = consumer._coordinator  # noqa: SLF001  # the client has no public way to ask for a rejoin
+    if not (coordinator.stable() or coordinator.need_rejoin()):
+        coordinator.request_rejoin()
+    return polled
 
 
 class GroupFollower(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is untyped
@@ -88,7 +102,7 @@ class GroupFollower(ConsumerRebalanceListener):  # type: ignore[misc]  # the lib
         read up to it.
         """
         while not stop.is_set() and not (until is not None and self._reached(until)):
-            polled = self._consumer.poll(timeout_ms=POLL_MS)
+            polled = poll_group(self._consumer)
             if self._given:
                 self._take_up()
             records = [record for batch in polled.values() for record in batch]

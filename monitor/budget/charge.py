@@ -8,8 +8,8 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from monitor.follow import POLL_MS, partitions_of
-from monitor.group_follower import REFUSALS
+from monitor.follow import partitions_of
+from monitor.group_follower import REFUSALS, poll_group
 
 __all__ = ["Charge"]
 
@@ -41,7 +41,7 @@ class Charge(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is
 
     def poll(self) -> None:
         """Give the group a sign of life; waits a moment for its answer."""
-        self._consumer.poll(timeout_ms=POLL_MS)
+        poll_group(self._consumer)
 
     def confirmed(self) -> bool:
         """Ask the group whether this controller is still in charge, by a commit, which it refuses to anybody else.
