@@ -36,6 +36,7 @@ from mode import Service
 
 from agents.chunk import LARGEST_CHUNK, Chunk
 from agents.exits import Exit, end_process
+from agents.log_ends import LogEnds
 from agents.membership import StaticMembership
 from agents.ownership import Lease
 from agents.pace import enough_waits
@@ -48,7 +49,6 @@ TRANSPORT_SCHEME = "chunked"
 _HOLD_SECONDS = 0.02  # at most; what is finished meanwhile ends it
 _FETCH_WAIT_MS = 100  # how long a broker may wait for records that do not come
 _ANSWER_SECONDS = 5.0
-_ASK_ENDS_SECONDS = 20.0
 Span = tuple[int, int]  # offsets still to be handed out: from, up to but without
 
 
@@ -63,8 +63,7 @@ class ChunkedConsumer(driver.Consumer):
         self._chains: dict[TP, collections.deque[Chunk]] = {}  # handed out, oldest first
         self._expected: dict[TP, int] = {}  # next offset to hand out; set by perform_seek
         self._consumed: dict[TP, int] = {}  # where aiokafka stands, asked where records seem to wait
-        self._ends: dict[TP, int] = {}  # of the logs, as the brokers said when they were asked last
-        self._ends_asked = -math.inf  # monotonic seconds
+        self._ends = LogEnds()
         self._believed_gaps: dict[TP, int] = {}
         self._delivering = False
         self._holding_back = False  # so much waits to be worked off that nothing more is fetched
@@ -308,21 +307,23 @@ class ChunkedConsumer(driver.Consumer):
                     end_process(Exit.STALLED, f"partition {tp.partition}: records wait and nothing has moved")
 
     async def _ask_ends(self) -> None:
-        """Note where the logs end by the brokers' own word: nothing else tells of a partition that is not fetched."""
-        if not self._expected or time.monotonic() - self._ends_asked < _ASK_ENDS_SECONDS:
+        if not self._expected or not self._ends.due(time.monotonic()):
             return
-        self._ends_asked = time.monotonic()
-        partitions = list(self._expected)
+        before = dict(self._expected)
 
         async def ends() -> Mapping[TP, int]:  # runs in the consumer's own thread
-            return await asyncio.wait_for(self._thread._highwaters(partitions), _ANSWER_SECONDS)  # noqa: SLF001
+            return await asyncio.wait_for(self._thread._highwaters(list(before)), _ANSWER_SECONDS)  # noqa: SLF001
 
         with suppress(KafkaError, TimeoutError):
             found = await self._thread.call_thread(ends)
-            self._ends = {tp: end for tp, end in found.items() if tp in self._expected and end is not None}
+            still = {tp: min(before[tp], self._expected[tp]) for tp in found if tp in self._expected}
+            short = self._ends.take({tp: found[tp] for tp in still}, still)
+            if short is not None:
+                where = f"partition {short.partition} of {short.topic}"
+                end_process(Exit.LOG_BEHIND_STATE, f"{where} ends before what was read of it: records have been lost")
 
     def _end(self, tp: TP) -> int:
-        return max(self.highwater(tp) or 0, self._ends.get(tp, 0))
+        return max(self.highwater(tp) or 0, self._ends.end(tp))
 
     def _next(self, tp: TP) -> int:
         """Return the next offset that can hold a record: those that aiokafka has passed over end transactions."""

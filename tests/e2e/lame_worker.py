@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiokafka.consumer.subscription_state import TopicPartitionState
 
-from agents import recent_log, transport, worker
+from agents import log_ends, recent_log, transport, worker
 from agents.outcome import LogRecord
 from agents.table import StateTable
 from agents.warm_up import WarmUp
@@ -26,7 +26,7 @@ from tests.chaos.wrapping import wrap
 def _deafen(deaf: Path) -> None:
     wrap(TopicPartitionState, "paused", property(lambda state: state._paused or deaf.exists()))
     wrap(transport, "StallDetector", partial(StallDetector, 3.0))
-    wrap(transport, "_ASK_ENDS_SECONDS", 1.0)
+    wrap(log_ends, "_ASK_SECONDS", 1.0)
 
 
 def _hold_up() -> None:
