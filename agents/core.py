@@ -13,7 +13,7 @@ from itertools import groupby
 from agents.columns import Columns, decode_chunk
 from agents.control import SettingsSaid
 from agents.decoding import Limits
-from agents.in_force import InForce, settings_key
+from agents.in_force import InForce, settings_keys
 from agents.outcome import LogRecord, Outcome
 from agents.policy import Policy
 from agents.record import RecordLayout
@@ -64,7 +64,9 @@ class Core:
         outcome = Outcome()
         columns = decode_chunk(records, self.limits)
         outcome.rejected += columns.rejected
-        known = InForce.load(stored(settings_key(partition)))
+        known, held = InForce.of(partition, stored)
+        if held == "lost":
+            outcome.state_resets["damaged"] += 1
         in_force = self._take_named(known, records, columns, outcome)
         columns = self._here(partition, columns, outcome)
         places = in_force.places_at([records[i].offset for i in columns.place])
@@ -74,8 +76,8 @@ class Core:
             rules = in_force.rules(place, self.own)
             self._stretch(partition, records, outcome, rules, columns.part(begin, end), stored, tell_of)
             begin = end
-        if in_force is not known:
-            outcome.states[settings_key(partition)] = in_force.dump()
+        if in_force is not known or held == "half":
+            outcome.states |= dict.fromkeys(settings_keys(partition), in_force.dump())
         outcome.rejected.sort(key=lambda pair: pair[0])
         outcome.alerts.sort(key=lambda pair: pair[0])
         return outcome

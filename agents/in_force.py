@@ -9,8 +9,9 @@ decided on as they were.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -24,9 +25,10 @@ from agents.rejection import Rejection
 from agents.rules import Rules
 from agents.sending import Outgoing
 
-__all__ = ["MOST_UNITS", "InForce", "is_settings_key", "settings_key", "settings_record"]
+__all__ = ["MOST_UNITS", "InForce", "is_settings_key", "settings_key", "settings_keys", "settings_record"]
 
 MOST_UNITS = 1_000  # whose thresholds are kept
+_COPY = b"-copy"
 _PREFIX = b"!settings-"  # no patient id has an exclamation mark
 _KEPT = 8  # settings
 _KEPT_MOVES = 256  # thresholds that a newer one of their unit has taken the place of
@@ -52,6 +54,7 @@ class _Content(msgspec.Struct, frozen=True):
     thresholds: list[_Moved] = []
 
 
+_Held = Literal["whole", "half", "lost"]
 _decoder = msgspec.json.Decoder(_Content)
 _settings_decoder = msgspec.json.Decoder(list[_Since])  # a record without thresholds is the list of settings alone
 
@@ -59,6 +62,12 @@ _settings_decoder = msgspec.json.Decoder(list[_Since])  # a record without thres
 def settings_key(partition: int) -> bytes:
     """Return the key under which a partition's settings stand among the state records."""
     return _PREFIX + str(partition).encode()
+
+
+def settings_keys(partition: int) -> tuple[bytes, bytes]:
+    """Return the keys of a partition's settings and of their copy: one of them that is damaged loses no rules."""
+    key = settings_key(partition)
+    return key, key + _COPY
 
 
 def is_settings_key(key: bytes) -> bool:
@@ -79,11 +88,14 @@ def settings_record(settings: Settings) -> Outgoing:
 
 
 @lru_cache(maxsize=256)
-def _in_force_of(record: bytes) -> InForce:
-    """Return what a partition's record holds; kept, because every chunk and every look at the clock asks."""
+def _in_force_of(record: bytes) -> InForce | None:
+    """Return what a partition's record holds, None where it is damaged.
+
+    It is kept, because every chunk and every look at the clock asks.
+    """
     content = unsealed(record)
     if content is None:
-        return InForce()
+        return None
     if content.startswith(b"["):
         return InForce(_settings_decoder.decode(content))
     found = _decoder.decode(content)
@@ -101,13 +113,31 @@ class InForce:
     @staticmethod
     def load(record: bytes | None) -> InForce:
         """Read a partition's record; without a sound one nothing has been named."""
-        return InForce() if record is None else _in_force_of(record)
+        return (None if record is None else _in_force_of(record)) or InForce()
+
+    @staticmethod
+    def of(partition: int, stored: Callable[[bytes], bytes | None]) -> tuple[InForce, _Held]:
+        """Read a partition's settings, by the copy where a record is missing or damaged; `stored` gives records.
+
+        "half" says that one of the two has to be written again, "lost" that none is sound: as if nothing were named.
+        """
+        records = [stored(key) for key in settings_keys(partition)]
+        held: _Held = "whole" if records[0] == records[1] else "half"
+        sound = [found for record in dict.fromkeys(records) if record and (found := _in_force_of(record)) is not None]
+        if not sound:
+            return InForce(), "whole" if records == [None, None] else "lost"
+        return max(sound, key=lambda each: each.changed_until), held
+
+    @property
+    def changed_until(self) -> int:
+        """Return the offset of the newest change; -1 where nothing has been named."""
+        return self._changes[-1] if self._changes else -1
 
     def dump(self) -> bytes:
         """Return the record."""
         settings = list(self._settings)
         whole = _Content(settings, list(self._thresholds)) if self._thresholds else settings
-        return sealed(msgspec.json.encode(whole), self._changes[-1])
+        return sealed(msgspec.json.encode(whole), self.changed_until)
 
     def with_settings(self, offset: int, settings: Settings) -> InForce:
         """Take settings that stand at `offset`; those that the log has named already change nothing."""

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from agents.core import Core
-from agents.in_force import InForce, settings_key, settings_record
+from agents.in_force import InForce, settings_record
 from agents.messages import Identity, Settings
 from agents.outputs import utc
 from agents.rules import Rules
@@ -52,4 +52,4 @@ class Naming:
                 )
 
     def _in_force(self, partition: int) -> InForce:
-        return InForce.load(self._stored(settings_key(partition)))
+        return InForce.of(partition, self._stored)[0]

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from agents.core import Core
-from agents.in_force import is_settings_key, settings_key
+from agents.in_force import is_settings_key
 from agents.messages import Rebuilt
 from agents.outcome import LogRecord, Outcome
 from agents.recent_log import Feed, LogPart
@@ -87,8 +87,7 @@ class Rebuilding:
 
         def begin(reaches_back: bool) -> Feed:
             nonlocal warm_up
-            settings = stored(settings_key(partition))
-            begun = WarmUp(self._quiet, partition, list(everyone.values()), settings, reaches_back=reaches_back)
+            begun = WarmUp(self._quiet, partition, list(everyone.values()), stored, reaches_back=reaches_back)
             warm_up = begun
 
             def feed(records: Sequence[LogRecord]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from agents import open_step, stays
 from agents.core import Core
-from agents.in_force import settings_key
+from agents.in_force import settings_keys
 from agents.messages import Rebuilt
 from agents.outcome import LogRecord
 from agents.record import HEAD, RecordLayout, Rows
@@ -97,16 +97,23 @@ def find_lost(
 class WarmUp:
     """Lives through a part of a partition's log again for some of its patients.
 
-    `settings` is the partition's stored record of settings. `reaches_back` tells that the log has still more than what
-    is fed, or had never more.
+    `stored` gives the partition's settings. `reaches_back` tells that the log has still more than what is fed, or had
+    never more.
     """
 
     def __init__(
-        self, core: Core, partition: int, lost: Sequence[Lost], settings: bytes | None, *, reaches_back: bool
+        self,
+        core: Core,
+        partition: int,
+        lost: Sequence[Lost],
+        stored: Callable[[bytes], bytes | None],
+        *,
+        reaches_back: bool,
     ) -> None:
         self._core, self._partition, self._reaches_back = core, partition, reaches_back
         self._lost = {one.key: one for one in lost}
-        self._states: dict[bytes, bytes] = {} if settings is None else {settings_key(partition): settings}
+        settings = {key: stored(key) for key in settings_keys(partition)}
+        self._states = {key: record for key, record in settings.items() if record is not None}
         self._begun: set[bytes] = set()
         self._oldest: LogRecord | None = None
         self._newest_ms = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from msgspec import structs
 
 from agents.control import LARGEST_SETTINGS, ThresholdSaid
-from agents.in_force import MOST_UNITS, InForce, is_settings_key, settings_key
+from agents.in_force import MOST_UNITS, InForce, is_settings_key, settings_key, settings_keys
 from agents.messages import Identity, Settings
 from agents.policy import Budget
 from agents.record import sealed, source_offset
@@ -158,6 +159,38 @@ def test_a_record_fits_into_a_batch_however_large_its_settings_are() -> None:
         known = known.with_settings(offset, Settings(policy, MODEL_NAMED, "", units=units))
     assert len(known.dump()) <= LARGEST_SETTINGS
     assert InForce.load(known.dump()).newest(OWN).common == policy
+
+
+@pytest.mark.parametrize("spoil", ["damaged", "missing"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_rules_hold_by_their_copy_which_is_written_anew(which: int, spoil: str) -> None:
+    log = numbered([settings_record(EAGER), settings_record(never_alerting()), seen(0)])
+    whole, run = work_off(log), work_off(log[:2])
+    key = settings_keys(0)[which]
+    sound = run.states.pop(key)
+    if spoil == "damaged":
+        run.states[key] = sound[:-1] + b"x"
+    work_off(log[2:], onto=run)
+    assert run.states == whole.states
+    assert run.states[key] == sound
+
+
+def test_the_newer_of_two_sound_records_holds() -> None:
+    """A crash may have come between the two writes."""
+    older = InForce().with_settings(0, Settings(EAGER, MODEL_NAMED, ""))
+    newer = older.with_settings(4, Settings(never_alerting(), MODEL_NAMED, ""))
+    for both in [older, newer], [newer, older]:
+        stored = dict(zip(settings_keys(2), (each.dump() for each in both), strict=True))
+        found, held = InForce.of(2, stored.get)
+        assert (found.newest(OWN).common, held) == (never_alerting(), "half")
+
+
+def test_settings_of_which_nothing_is_left_are_counted_as_lost() -> None:
+    log = numbered([settings_record(EAGER), seen(0)])
+    run = work_off(log[:1])
+    run.states |= {key: record[:-1] + b"x" for key, record in run.states.items()}
+    outcome = new_core(never_alerting()).process(0, log[1:], run.states.get)
+    assert (outcome.state_resets, outcome.alerts) == ({"damaged": 1}, [])
 
 
 def test_a_damaged_record_of_settings_is_as_none() -> None:
