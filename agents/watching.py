@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any, cast
 
 import msgspec
+import structlog
 
 from agents import publishing
 from agents.chunk import LARGEST_CHUNK, MOST_PATIENTS, Piece, cheap_piece
@@ -26,7 +27,8 @@ from agents.exits import Exit, end_process
 from agents.lanes import Room
 from agents.outcome import Outcome
 from agents.outputs import utc
-from agents.rebuilding import Rebuilding
+from agents.rebuilding import Missing, Rebuilding
+from agents.recent_log import BrokerAwayError
 from agents.reporting import Reporting
 from agents.stream_app import StreamApp
 from agents.table import StateTable
@@ -37,8 +39,10 @@ from agents.ward import Ward
 
 __all__ = ["Watching"]
 
+_log = structlog.get_logger(__name__)
 _FIRST_PIECE = 64  # whatever is in the log, a worker that has just started gets on before the watchdog ends it
 _FEW_PATIENTS = 9_000  # of a worker: their states leave memory for larger pieces
+_AGAIN_SECONDS = 1.0
 _PIECE_SECONDS = 1.0  # well below the session timeout, within which the group must hear of a commit
 
 
@@ -58,27 +62,16 @@ class Watching:
         self._app, self._topics, self._deciding, self._states = app, topics, deciding, states
         self._ward, self._clock, self._reporting = ward, clock, reporting
         self._longest = _FIRST_PIECE  # records
-        self._thinking = asyncio.Lock()
+        self._thinking, self._reading = asyncio.Lock(), asyncio.Lock()
         self._deciding_room, self._storing_room = Room(MOST_PATIENTS), Room(MOST_PATIENTS)
 
     async def work_off(self, lane: deque[Any]) -> None:
         """Work off the next piece of what waits in a lane; it is acknowledged before the lane's next."""
         async with AsyncExitStack() as room:
-            async with self._thinking:
-                while lane and not self._is_current(lane[0].message):
-                    lane.popleft().ack()  # whoever has the partition now reads it again: it is never committed
-                if not lane:
-                    return
-                few = self._states.held <= _FEW_PATIENTS
-                piece = cheap_piece([event.value for event in lane], self._longest, few_held=few)
-                events = list(islice(lane, len(piece.reached)))
-                for event, reached in zip(events, piece.reached, strict=True):
-                    event.value.begun |= reached > event.value.progress
-                await room.enter_async_context(self._deciding_room.holding(piece.patients))
-                started = time.perf_counter()
-                partition, stored = events[0].message.partition, self._states.stored
-                outcome = await asyncio.to_thread(self._deciding.process, partition, piece.records, stored)
-                self._pace(time.perf_counter() - started - outcome.warm_up_seconds)
+            decided = await self._decide(lane, room)
+            if decided is None:
+                return
+            events, piece, outcome, started = decided
             acknowledged = await self._tell(events[0], piece, outcome)
             async with self._storing_room.holding(piece.patients):
                 await room.aclose()  # while this is stored, another partition may be decided on
@@ -90,6 +83,42 @@ class Watching:
                 lane.popleft()
                 self._consumer.finish(event.value)
                 event.ack()
+
+    async def _decide(self, lane: deque[Any], room: AsyncExitStack) -> tuple[list[Any], Piece, Outcome, float] | None:
+        """Decide on the next piece of a lane, and hold room for it; None where nothing is this worker's any more."""
+        while True:
+            async with self._thinking:
+                while lane and not self._is_current(lane[0].message):
+                    lane.popleft().ack()  # whoever has the partition now reads it again: it is never committed
+                if not lane:
+                    return None
+                few = self._states.held <= _FEW_PATIENTS
+                piece = cheap_piece([event.value for event in lane], self._longest, few_held=few)
+                events = list(islice(lane, len(piece.reached)))
+                for event, reached in zip(events, piece.reached, strict=True):
+                    event.value.begun |= reached > event.value.progress
+                await room.enter_async_context(self._deciding_room.holding(piece.patients))
+                started = time.perf_counter()
+                partition, stored = events[0].message.partition, self._states.stored
+                decided = await asyncio.to_thread(self._deciding.decide, partition, piece.records, stored)
+                if isinstance(decided, Outcome):
+                    self._pace(time.perf_counter() - started)
+                    return events, piece, decided, started
+            await room.aclose()  # the log is read again beside what the other partitions have to do
+            await self._make_good(decided)
+
+    async def _make_good(self, missing: Missing) -> None:
+        """Read a log again for states that are lost, one log at a time; where the cluster is away, wait a moment."""
+        app = cast(Any, self._app)
+        async with self._reading:
+            generation = app.consumer_generation_id
+            try:
+                await asyncio.to_thread(self._deciding.make_good, missing, self._states.stored)
+            except BrokerAwayError as error:
+                _log.warning("warm_up_waits", partition=missing.partition, cause=str(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
+            if app.consumer_generation_id != generation:
+                self._deciding.keep_only(set())  # made while the states came anew
 
     def _is_current(self, message: Any) -> bool:
         """Tell whether a message that has waited in its lane is still this worker's to work off."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiokafka.errors import CorruptRecordException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,8 @@ from agents.clock import DUE
 from agents.core import Core
 from agents.messages import Rebuilt
 from agents.outcome import Outcome
-from agents.rebuilding import Rebuilding
-from agents.recent_log import Feed, LogPart
+from agents.rebuilding import Missing, Rebuilding
+from agents.recent_log import BrokerAwayError, Feed, LogPart
 from agents.record import RecordLayout, UnknownSchemaError
 from models.artifact import untrained_model
 from tests.agents.logs import (
@@ -210,8 +211,8 @@ def test_no_more_records_are_read_than_are_allowed(monkeypatch: pytest.MonkeyPat
     assert outcome.scores[0].rebuilt == Rebuilt("damaged", 4.0, whole_stay=False)
 
 
-@pytest.mark.parametrize("failure", [TimeoutError(), OSError("no broker"), RuntimeError("poison")])
-def test_where_the_log_cannot_be_read_the_patient_begins_anew_flagged(failure: Exception) -> None:
+@pytest.mark.parametrize("failure", [TimeoutError(), CorruptRecordException(), RuntimeError("poison")])
+def test_where_the_log_itself_cannot_be_read_the_patient_begins_anew_flagged(failure: Exception) -> None:
     def fail(*_: Any) -> int:
         raise failure
 
@@ -223,6 +224,42 @@ def test_where_the_log_cannot_be_read_the_patient_begins_anew_flagged(failure: E
     assert outcome.state_resets == {"damaged": 1}
     assert (outcome.scores[0].step, outcome.scores[0].rebuilt) == (0, Rebuilt("damaged", 0.0, whole_stay=False))
     assert go_on(run, numbered(hours(1, "p", 4), first=4), by).state_resets == {}
+
+
+def test_where_the_cluster_is_away_nothing_is_decided_and_the_log_is_asked_again() -> None:
+    log = numbered(hours(4))
+    whole, run = work_off(log), work_off(log[:3])
+    run.states[b"p"] = flipped(run.states[b"p"])
+    away, reader = [True], Reader(log)
+
+    def read(partition: int, part: LogPart, begin: Callable[[bool], Feed]) -> int:
+        if away.pop():
+            begin(True)(log[:1])  # some of it came
+            raise BrokerAwayError
+        return reader(partition, part, begin)
+
+    by = rebuilding(new_core(), read)
+    with pytest.raises(BrokerAwayError):
+        go_on(run, log[3:], by)
+    away.append(False)
+    outcome = go_on(run, log[3:], by)
+    assert outcome.scores[-1].rebuilt == Rebuilt("damaged", 2.0, whole_stay=True)
+    assert run.states == whole.states
+
+
+def test_what_has_to_be_made_good_is_said_before_anything_is_read() -> None:
+    log = numbered(hours(4))
+    run = work_off(log[:3])
+    run.states[b"p"] = flipped(run.states[b"p"])
+    reader = Reader(log)
+    by = rebuilding(new_core(), reader)
+    missing = by.decide(0, log[3:], run.states.get)
+    assert isinstance(missing, Missing)
+    assert ([one.key for one in missing.patients], reader.reads) == ([b"p"], 0)
+    by.make_good(missing, run.states.get)
+    outcome = by.decide(0, log[3:], run.states.get)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.scores[-1].step, outcome.warm_up_seconds > 0) == (3, True)
 
 
 def test_poison_in_the_log_is_passed_over_a_second_time() -> None:

@@ -18,7 +18,7 @@ from aiokafka.conn import AIOKafkaConnection
 from faust.types.tuples import TP
 
 from agents.outcome import Outcome
-from agents.rebuilding import Rebuilding
+from agents.rebuilding import Missing, Rebuilding
 from agents.table import StateTable
 from agents.transport import ChunkedConsumer
 from agents.worker import Worker
@@ -87,11 +87,13 @@ def install(trigger: Trigger) -> None:
 
 
 def _into_core(trigger: Trigger) -> None:
-    process = Rebuilding.process
+    decide = Rebuilding.decide
 
-    def watched(deciding: Rebuilding, partition: int, records: Any, stored: Any) -> Outcome:
+    def watched(deciding: Rebuilding, partition: int, records: Any, stored: Any) -> Outcome | Missing:
         trigger.passing("polled")
-        outcome = process(deciding, partition, records, stored)
+        outcome = decide(deciding, partition, records, stored)
+        if isinstance(outcome, Missing):
+            return outcome
         if outcome.states:
             trigger.passing("decided")
         if outcome.alerts:
@@ -100,7 +102,7 @@ def _into_core(trigger: Trigger) -> None:
             trigger.passing("swapping")
         return outcome
 
-    wrap(Rebuilding, "process", watched)
+    wrap(Rebuilding, "decide", watched)
 
 
 def _into_table(trigger: Trigger) -> None:

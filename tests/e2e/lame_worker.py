@@ -1,6 +1,7 @@
 """A worker that goes lame: its consumer stops fetching once a file is there, or its recovery never comes to an end.
 
-Or it is only slow, at making states anew: longer over it than a broker may be silent, or a partition may stand still.
+Or it is only slow, at making states anew: longer over it than a broker may be silent, or a partition may stand still;
+and the broker is away when it begins.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.errors import KafkaConnectionError
 
 from agents import log_ends, recent_log, transport, worker
 from agents.outcome import LogRecord
@@ -44,7 +47,16 @@ def _slow_down() -> None:
         time.sleep(1.0)
         feed(warm_up, records)
 
+    real, left = recent_log._feed, [None, None]
+
+    async def feed_later(*given: Any) -> int:
+        if left:
+            left.pop()
+            raise KafkaConnectionError
+        return await real(*given)
+
     wrap(WarmUp, "feed", slow)
+    wrap(recent_log, "_feed", feed_later)
     wrap(recent_log, "_BATCH", 2)
     wrap(recent_log, "SILENT_SECONDS", 8.0)
     wrap(transport, "StallDetector", partial(StallDetector, 8.0))
