@@ -58,6 +58,7 @@ class Evidence:
     seen: Sequence[Record] | None = None  # alert events, by a subscriber that read during the faults
     seeded: Mapping[bytes, bytes] = field(default_factory=dict)  # states that the suite had put there before
     injected: frozenset[tuple[int, int]] = frozenset()  # changelog records (partition, offset) of the suite's own
+    suspended: bool = False  # a worker was stopped wherever it stood, perhaps in a request: see "Not promised"
     broker_lost: bool = False  # the broker may have lost what it acknowledged: judged on what it kept
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agents.record import source_offset
 from tests.chaos.evidence import Evidence, Record
+from tests.chaos.last_words import OVERTAKEN, judge_alert_state, judge_last_scores
 from tests.chaos.oracle import Alert, ClosedSteps, Reference, collect_closed, plain
 
 __all__ = ["ANOMALIES", "Verdict", "judge"]
@@ -24,7 +25,7 @@ ANOMALIES = (
     "changed-alert",  # same id, other content than the reference or than its own repeat
     "lost-event",  # acknowledged and not in the log, or in the log and without its effect
     "double-step",  # a closed step with another risk than the reference: the hidden state advanced too often
-    "state-regress",  # the record that recovery will choose is not the reference's
+    "state-regress",  # the record that recovery will choose, or that a board shows, is not the reference's newest
     "cross-patient",  # something of one patient under the name of another
     "order",  # a live subscriber saw an alert's transitions with a gap or reversed
 )
@@ -43,6 +44,7 @@ class Verdict:
     duplicates: int = 0
     repeats: int = 0  # changelog and score records that say again what was said before: work done twice
     broker_lost: int = 0
+    overtaken: int = 0  # last words that a suspended worker repeated: admitted, and counted
 
     @property
     def clean(self) -> bool:
@@ -63,6 +65,7 @@ def judge(evidence: Evidence, reference: Reference) -> Verdict:
     verdict = Verdict(observations=len(evidence.log), alerts=len(reference.alerts))
     verdict.kinds.update(f"{alert['kind']} {alert['transition']}" for alert in reference.alerts.values())
     _judge_alerts(evidence, reference, verdict)
+    _judge_last_words(evidence, reference, verdict)
     _judge_subscriber(evidence, verdict)
     _judge_noted(evidence, verdict)
     _judge_states(evidence, reference, verdict)
@@ -101,20 +104,20 @@ def _judge_alerts(evidence: Evidence, reference: Reference, verdict: Verdict) ->
         verdict.broker_lost += len(gone)
         lost -= gone
     verdict.add("lost-alert", [_name(reference.alerts[name]) for name in sorted(lost)])
-    if evidence.alert_state:
-        verdict.add("state-regress", _stale_alert_states(evidence.alert_state, reference))
 
 
-def _stale_alert_states(records: Sequence[Record], reference: Reference) -> Iterable[str]:
-    """Say which alerts stand in alerts.state as they are no more: the newest record of a key is what a board shows."""
-    last: dict[str, int] = {}
-    for alert in reference.alerts.values():
-        last[alert["alert_id"]] = max(last.get(alert["alert_id"], 0), alert["sequence"])
-    newest = {(record.partition, record.key): record for record in records}
-    for record in newest.values():
-        body = plain(record.value) if record.value is not None else None
-        if body is not None and body["sequence"] < last.get(body["alert_id"], 0):
-            yield f"{_at(record)}: {_name(body)} stands as the alert's state, #{last[body['alert_id']]} is its last"
+def _judge_last_words(evidence: Evidence, reference: Reference, verdict: Verdict) -> None:
+    """Judge what the compacted topics end with, which is what a board shows."""
+    for name, line in (
+        *judge_alert_state(evidence.alert_state, reference.alert_state, reference.alerts),
+        *judge_last_scores(evidence.scores, reference.last_scores),
+    ):
+        if name != OVERTAKEN:
+            verdict.add(name, [line])
+        elif evidence.suspended:
+            verdict.overtaken += 1
+        else:
+            verdict.add("state-regress", [line])
 
 
 def _judge_subscriber(evidence: Evidence, verdict: Verdict) -> None:
@@ -233,8 +236,6 @@ def _judge_steps(evidence: Evidence, reference: Reference, verdict: Verdict) -> 
         verdict.repeats += identity in ids
         ids.add(identity)
         collect_closed(body, published)
-    if not evidence.scores:
-        return
     for place, risks in published.items():
         wrong = risks - reference.closed.get(place, set())
         if wrong:

@@ -18,13 +18,29 @@ from agents.recent_log import Feed, LogPart
 from models.artifact import load_model
 from tests.chaos.evidence import Record
 
-__all__ = ["Alert", "ClosedSteps", "Oracle", "Place", "Reference", "collect_closed", "default_core", "plain"]
+__all__ = [
+    "Alert",
+    "ClosedSteps",
+    "LastWords",
+    "Oracle",
+    "Place",
+    "Reference",
+    "collect_closed",
+    "default_core",
+    "plain",
+    "without_source",
+]
 
 _TAKES_AWAY = tuple(f'"{what}"'.encode() for what in (ERASE, LET_GO))
 _PASS_RECORDS = 997  # no multiple of anything that the workers use: results must not depend on it
 Place = tuple[int, int]  # partition, offset
 Alert = dict[str, Any]
 ClosedSteps = dict[tuple[str, str, int], set[float]]  # patient, stay, step: the risks that were given
+LastWords = dict[tuple[int, bytes], Alert | None]  # by partition and key; None where it was taken away
+_SEPSIS = "sepsis_risk"  # an alert of this kind stands under the patient's id alone
+_TECHNICAL = ("cannot_assess", "monitoring_lost")
+# Of a score: what tells where the chunk ended that it came from, and what was closed or made anew within that chunk.
+_OF_THE_CHUNK = ("source", "closed", "rebuilt")
 
 
 @dataclass
@@ -36,6 +52,8 @@ class Reference:
     states: dict[bytes, bytes] = field(default_factory=dict)
     rejected: dict[Place, set[str]] = field(default_factory=dict)  # place in the log: reasons
     let_go: set[bytes] = field(default_factory=set)  # keys of whom, somewhere in the log, nothing was kept any more
+    alert_state: LastWords = field(default_factory=dict)  # of each patient's alert of each kind the last event
+    last_scores: LastWords = field(default_factory=dict)
     replayed: int = 0
 
 
@@ -44,6 +62,11 @@ def plain(value: bytes | None) -> Alert:
     body: Alert = msgspec.json.decode(value or b"null")
     body.pop("published_at", None)
     return body
+
+
+def without_source(score: Mapping[str, Any]) -> Alert:
+    """Return what a score says of the patient, whichever chunk it came from."""
+    return {name: value for name, value in score.items() if name not in _OF_THE_CHUNK}
 
 
 def collect_closed(score: Mapping[str, Any], into: ClosedSteps) -> None:
@@ -69,8 +92,14 @@ class Oracle:
     An era is a core and the offset in each partition from which on it decides; the first one starts at 0 everywhere.
     """
 
-    def __init__(self, core: Core, later: Sequence[tuple[Mapping[int, int], Core]] = ()) -> None:
-        self._core, self._later = core, later
+    def __init__(
+        self,
+        core: Core,
+        later: Sequence[tuple[Mapping[int, int], Core]] = (),
+        *,
+        pass_records: int = _PASS_RECORDS,
+    ) -> None:
+        self._core, self._later, self._pass_records = core, later, pass_records
 
     def run(self, log: Iterable[Record], seeded: Mapping[bytes, bytes] | None = None) -> Reference:
         """Return what the log means; `seeded` are the states that were there before it began."""
@@ -83,7 +112,7 @@ class Oracle:
 
             for core, part in self._eras(partition, records):
                 deciding = Rebuilding(core, _reader(records), items_of)
-                for records_of_pass in _passes(part):
+                for records_of_pass in _passes(part, self._pass_records):
                     self._pass(deciding, partition, records_of_pass, reference)
         return reference
 
@@ -99,22 +128,31 @@ class Oracle:
         outcome.store_in(reference.states)
         reference.let_go.update(key for key, state in outcome.states.items() if state is None)
         reference.replayed += outcome.replayed
+        for key in outcome.forgotten:
+            reference.last_scores[partition, key] = None
+            for name in (key, *(key + f":{kind}".encode() for kind in _TECHNICAL)):
+                reference.alert_state[partition, name] = None
         for _, event in outcome.alerts:
-            reference.alerts[event.event_id] = plain(msgspec.json.encode(event))
+            alert = reference.alerts[event.event_id] = plain(msgspec.json.encode(event))
+            if event.transition != "rejected" and event.log.offset > outcome.erased.get(event.patient_id, -1):
+                of_kind = "" if event.kind == _SEPSIS else f":{event.kind}"
+                reference.alert_state[partition, f"{event.patient_id}{of_kind}".encode()] = alert
         for score in outcome.scores:
             if score.source.offset <= outcome.erased.get(score.patient_id, -1):
                 continue  # of whom is erased nothing is told any more
-            collect_closed(msgspec.json.decode(msgspec.json.encode(score)), reference.closed)
+            said = msgspec.json.decode(msgspec.json.encode(score))
+            collect_closed(said, reference.closed)
+            reference.last_scores[partition, score.patient_id.encode()] = said
         for i, rejection in outcome.rejected:
             reference.rejected.setdefault((partition, records[i].offset), set()).add(rejection.reason)
 
 
-def _passes(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+def _passes(records: Sequence[Record], longest: int) -> Iterator[Sequence[Record]]:
     """Cut records into passes. What takes a patient away stands alone: what comes before and after must not hide it."""
     begin = 0
     for at, record in enumerate(records):
         alone = any(what in (record.value or b"") for what in _TAKES_AWAY)
-        for end in (at, at + 1) if alone else (at + 1,) if at + 1 - begin == _PASS_RECORDS else ():
+        for end in (at, at + 1) if alone else (at + 1,) if at + 1 - begin == longest else ():
             if end > begin:
                 yield records[begin:end]
                 begin = end

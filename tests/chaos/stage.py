@@ -180,6 +180,8 @@ class Stage:
         result.duplicates += verdict.duplicates
         result.replays += work_twice
         result.broker_lost += verdict.broker_lost
+        if verdict.overtaken:
+            result.notes.append(f"{verdict.overtaken} overtaken last words, repeated by a suspended worker")
         for name, lines in verdict.found.items():
             result.anomalies[name] += len(lines)
             result.details += [f"seeds {self.seeds[0]}-{self.seed}: {name}: {line}" for line in lines[:3]]

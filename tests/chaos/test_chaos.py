@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.feed import Spoiling
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenarios.crashes import POINTS, die_at, slow_alerts
-from tests.chaos.scenarios.group import members
+from tests.chaos.scenarios.group import members, suspended
 from tests.chaos.stage import Grounds, Result, Stage
 
 _SEED = 20261124
@@ -26,7 +26,7 @@ def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> 
     stage = Stage(Grounds(apache_kafka, tmp_path, "kafka"), result, [_SEED])
     with Proxy(apache_kafka) as proxy:
         spoiling = Spoiling(poison=0.1)
-        with stage.ward(rate=100.0, spoiling=spoiling, instances=(), proxies=[proxy]) as chaos:
+        with stage.ward(rate=100.0, spoiling=spoiling, instances=(), proxies=[proxy], amend=suspended) as chaos:
             die_at(chaos, chaos.random.sample(POINTS, len(POINTS)), 1)
             proxy.hold = slow_alerts
             for instance, point in (("worker-1", "alerts_sent"), ("worker-2", "commit_sent")):

@@ -158,6 +158,35 @@ def _alert_state_of_yesterday(honest: Evidence) -> Evidence:
     return replace(honest, alert_state=[*honest.alert_state, replace(first, topic="alerts.state.v1")])
 
 
+def _score_of_yesterday(honest: Evidence) -> Evidence:
+    """Let a patient's first score come once more, after all others."""
+    (key,) = {record.key for record in honest.scores[:1]}
+    assert len({record.value for record in honest.scores if record.key == key}) > 1
+    return replace(honest, scores=[*honest.scores, honest.scores[0]])
+
+
+def _last_scores_removed(honest: Evidence) -> Evidence:
+    """Leave a patient without the last score, though with all closed steps."""
+    score = next(r for r in reversed(honest.scores) if not json.loads(r.value or b"")["closed"])
+    later = [record for record in honest.scores if record.key == score.key][-1]
+    said = json.loads(later.value or b"")
+    rest = [record for record in honest.scores if record.key == score.key and record.value != later.value]
+    closed = [*json.loads(rest[-1].value or b"")["closed"], *said["closed"]]
+    kept = [record for record in honest.scores if record.value != later.value]
+    return replace(honest, scores=[*kept, _edited(rest[-1], closed=closed)])
+
+
+def _newest_alert_state(honest: Evidence, **fields: Any) -> Evidence:
+    return replace(honest, alert_state=[*honest.alert_state, _edited(honest.alert_state[-1], **fields)])
+
+
+def _alert_state_under_another_key(honest: Evidence) -> Evidence:
+    """Let one patient's alert stand where another's of the same partition should."""
+    *_, last = honest.alert_state
+    other = next(r for r in honest.alert_state if r.partition == last.partition and r.key != last.key)
+    return replace(honest, alert_state=[*honest.alert_state, replace(last, key=other.key)])
+
+
 def _log_hole(honest: Evidence) -> Evidence:
     return replace(honest, noted=[*honest.noted, Noted("vitals.observations.v1", 0, 10**6, b"p", b"v")])
 
@@ -203,6 +232,23 @@ _TAMPERINGS: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         lambda e: replace(e, changelog=[replace(_newest_state(e), value=None), *e.changelog]),
     ),
     "alerts.state shows what is over": ("state-regress", _alert_state_of_yesterday),
+    "alerts.state is empty": ("lost-alert", lambda e: replace(e, alert_state=[])),
+    "alerts.state lacks what an alert came to": (
+        "lost-alert",
+        lambda e: replace(e, alert_state=[r for r in e.alert_state if r.value != e.alert_state[-1].value]),
+    ),
+    "alerts.state shows another risk": ("changed-alert", lambda e: _newest_alert_state(e, risk=0.5)),
+    "alerts.state shows what nobody decided": ("phantom-alert", lambda e: _newest_alert_state(e, event_id="new")),
+    "alerts.state shows another patient's alert": ("cross-patient", _alert_state_under_another_key),
+    "alerts.state shows an alert of nobody": ("phantom-alert", _foreign_key("alert_state")),
+    "alerts.state was taken away": (
+        "state-regress",
+        lambda e: replace(e, alert_state=[*e.alert_state, replace(e.alert_state[-1], value=None)]),
+    ),
+    "an overtaken score is the last word": ("state-regress", _score_of_yesterday),
+    "the last score was never told": ("lost-event", _last_scores_removed),
+    "no score was told": ("lost-event", lambda e: replace(e, scores=[])),
+    "a last score of nobody": ("cross-patient", _foreign_key("scores")),
     "an alert under another key": ("cross-patient", _foreign_key("alerts")),
     "a score under another key": ("cross-patient", _foreign_key("scores")),
     "a state under another key": ("cross-patient", _foreign_key("changelog")),
@@ -236,6 +282,23 @@ def test_whoever_was_let_go_may_come_back_and_is_kept_then() -> None:
         assert after.counts() == dict.fromkeys(ANOMALIES, 0) | {"state-regress": 1}
     overtaken = replace(deletion, headers=(("seen", b"0"),))  # recovery passes over it
     assert judge(replace(honest, changelog=[*honest.changelog, overtaken]), reference).clean
+
+
+def test_what_was_overtaken_is_admitted_of_a_suspended_worker_alone() -> None:
+    for tamper in (_alert_state_of_yesterday, _score_of_yesterday):
+        told = tamper(_honest())
+        verdict = judge(replace(told, suspended=True), _reference())
+        assert verdict.clean, verdict.found
+        assert verdict.overtaken == 1
+        assert judge(told, _reference()).counts() == dict.fromkeys(ANOMALIES, 0) | {"state-regress": 1}
+    never = judge(replace(_honest(), suspended=True, alert_state=[]), _reference())
+    assert never.found["lost-alert"]
+
+
+def test_where_chunks_end_makes_no_other_last_score() -> None:
+    singly = Oracle(default_core(PARTITIONS), pass_records=1).run(_honest().log)
+    assert singly.alert_state == _reference().alert_state
+    assert judge(_honest(), singly).clean
 
 
 def test_every_anomaly_is_tried() -> None:
