@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from agents.exits import Exit
 from tests.chaos.nursery import nursery
@@ -94,16 +95,16 @@ class Crew(ABC):
         hit = marker.exists() and code == -signal.SIGKILL
         self.faults.append(Fault(what if hit else f"{what} (ended with {code})", self.pending(), hit, killed=hit))
 
-    def kill(self, instance: str, what: str = "SIGKILL") -> None:
+    def kill(self, instance: str, what: str = "SIGKILL", *, hit: bool = True) -> None:
         """SIGKILL a worker, and note what was pending; it stays dead until it is started.
 
-        One that has ended by itself a moment ago is started again first.
+        One that has ended by itself a moment ago is started again first. It has not `hit` where it was the wrong one.
         """
         self.tend()
         self._resting.add(instance)
         alive = self.ward.workers[instance].poll() is None
         self.ward.kill(instance)
-        self.faults.append(Fault(what, self.pending(), hit=alive, killed=alive))
+        self.faults.append(Fault(what, self.pending(), hit=hit and alive, killed=alive))
 
     def kill_if_alive(self, instance: str) -> None:
         """SIGKILL a worker that may have ended by itself a moment ago."""
@@ -117,9 +118,9 @@ class Crew(ABC):
         self.kill(instance)
         self.await_crash(instance, self.arm(instance, "stored"), "stored")
 
-    def note(self, what: str, *, hit: bool = True) -> None:
-        """Note a fault of another kind."""
-        self.faults.append(Fault(what, self.pending(), hit))
+    def note(self, what: str, *, hit: bool = True, pending: int | None = None) -> None:
+        """Note a fault of another kind; `pending` is what was when it began, where that was asked then."""
+        self.faults.append(Fault(what, self.pending() if pending is None else pending, hit))
 
     def stop(self, instance: str) -> None:
         """SIGTERM a worker without waiting for its end; it stays dead until it is started."""
@@ -193,13 +194,16 @@ class Crew(ABC):
 
     def counter(self, instance: str, name: str) -> float:
         """Return a sample of a worker's /metrics, summed over its labels; 0 where it does not answer."""
+        return sum(sample.value for sample in self._samples(instance, name))
+
+    def owned(self, instance: str) -> set[int]:
+        """Return which partitions a worker watches, as it says itself."""
+        return {int(sample.labels["partition"]) for sample in self._samples(instance, "consumer_lag_records")}
+
+    def _samples(self, instance: str, name: str) -> list[Sample]:
         page = self._get(instance, "metrics") or ""
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-            if sample.name == f"sepsis_monitor_{name}"
-        )
+        families = text_string_to_metric_families(page)
+        return [sample for family in families for sample in family.samples if sample.name == f"sepsis_monitor_{name}"]
 
     def revive(self) -> None:
         """Start whoever is dead, and wait until all are ready."""
