@@ -117,7 +117,14 @@ class ChaosWard(Crew):
 
     def flowing(self, records: int = 200, seconds: float = 60.0) -> None:
         """Wait until so many more records are committed."""
-        begin = max(0, self.committed())
+        begin = -1
+
+        def answered() -> bool:
+            nonlocal begin
+            begin = self.committed()
+            return begin >= 0
+
+        self.until(answered, seconds, f"an answer of the broker{self._tails()}")
         self.until(lambda: self.committed() >= begin + records, seconds, f"{records} records worked off{self._tails()}")
 
     def _tails(self) -> str:

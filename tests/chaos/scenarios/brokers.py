@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from monitor.brokers.apache import ApacheBroker
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.cluster import Cluster, Node
 from tests.chaos.proxy import HEARTBEAT, OFFSET_COMMIT, PRODUCE, Proxy
 from tests.chaos.refusals import Asked
 from tests.chaos.stage import Skipped, Stage, scenario
+from tests.chaos.suspending import stands_still, suspended_process
 
 __all__ = ["down", "request_errors"]
 
@@ -21,6 +23,7 @@ _ERRORS = {
     HEARTBEAT: (15, 16, 27),
 }
 _PATIENCE = 200.0
+_SUSPENDED_SECONDS = (8.0, 30.0)  # a little longer than a session lasts, and much longer
 
 
 def down(stage: Stage, seconds: float, *, kill: bool) -> None:
@@ -58,6 +61,35 @@ def down_long(stage: Stage) -> None:
 def killed(stage: Stage) -> None:
     """SIGKILL the broker under load, and start it again at once on the same disk."""
     down(stage, 0.0, kill=True)
+
+
+@scenario("broker-suspended", engines=_SINGLE)
+def suspended(stage: Stage) -> None:
+    """Stop the broker's process with SIGSTOP, for 8 s and 30 s in turn: connections stay, and nothing is answered."""
+    broker = stage.broker()
+    if not isinstance(broker, ApacheBroker):
+        msg = "needs the process of one node"
+        raise Skipped(msg)
+    back: dict[float, list[float]] = {seconds: [] for seconds in _SUSPENDED_SECONDS}
+    with stage.ward(rate=120.0) as chaos:
+        for number in stage.rounds(chaos):
+            seconds = _SUSPENDED_SECONDS[number % 2]
+            chaos.flowing(200)
+            pending, pid = chaos.pending(), broker.pid
+            assert pid is not None, "the broker has ended by itself"
+            with suspended_process(pid):
+                chaos.pause(seconds, seconds)
+                hit = stands_still(pid)
+            chaos.note(f"broker suspended for {seconds:.0f} s", hit=hit, pending=pending)
+            begun = time.monotonic()
+            chaos.flowing(200, _PATIENCE)
+            back[seconds].append(time.monotonic() - begun)
+            chaos.kill_uncommitted("worker-1")
+        for seconds, some in back.items():
+            if some:
+                flowing = f"flowing {min(some):.0f} to {max(some):.0f} s after a broker that stood still for"
+                stage.result.notes.append(f"{flowing} {seconds:.0f} s went on ({len(some)} times)")
+        stage.result.notes.append(f"workers that ended by themselves: {chaos.exits}")
 
 
 @scenario("broker-away-at-the-start", most_rounds=5, engines=_SINGLE)
