@@ -7,7 +7,7 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,15 +16,16 @@ from monitor.brokers import local_broker
 from monitor.errors import Failure
 from monitor.settings import load_settings
 from tests.chaos import scenarios
-from tests.chaos.cluster import new_cluster
+from tests.chaos.cluster import NODES, new_cluster
 from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.mutation import REVEALED_BY, hunt
+from tests.chaos.proxy import broker_addresses
 from tests.chaos.report import table
 from tests.chaos.stage import SCENARIOS, Broker, Grounds, Result, play
 from tests.chaos.summing import document_table, read_results
 from tests.chaos.whole_run import lacking
 
-__all__ = ["main"]
+__all__ = ["engines_for", "main"]
 
 assert scenarios.__all__
 
@@ -56,7 +57,8 @@ def _arguments() -> argparse.Namespace:
 @contextmanager
 def _grounds(asked: argparse.Namespace, engine: str, folder: Path) -> Iterator[Grounds]:
     if asked.bootstrap:
-        yield Grounds(asked.bootstrap, folder, "foreign")
+        copies = min(NODES, len(broker_addresses(asked.bootstrap)))
+        yield Grounds(asked.bootstrap, folder, "foreign", copies=copies)
         return
     single = {"broker.engine": engine, "broker.port": 0}
     broker: Broker
@@ -68,7 +70,7 @@ def _grounds(asked: argparse.Namespace, engine: str, folder: Path) -> Iterator[G
         broker = local_broker(load_settings(None, single), folder / "broker")
     broker.start()
     try:
-        yield Grounds(broker.bootstrap_servers, folder, engine, broker)
+        yield Grounds(broker.bootstrap_servers, folder, engine, broker, NODES if engine == "cluster" else 1)
     finally:
         broker.stop()
 
@@ -131,14 +133,18 @@ def _mutants(asked: argparse.Namespace, folder: Path, seed: int) -> int:
 
 
 def _engines(asked: argparse.Namespace, names: list[str]) -> list[str]:
-    """Return the brokers to start: the one that was asked for, else one node, and three where a scenario needs them."""
+    """Return the brokers to start: the one that was asked for, else those that the scenarios need."""
     if asked.bootstrap:
         return ["foreign"]
     if asked.engine:
         return [asked.engine]
-    return [
-        engine for engine in ("kafka", "cluster", "mock") if any(engine in SCENARIOS[name].engines for name in names)
-    ]
+    return engines_for(names)
+
+
+def engines_for(names: Iterable[str]) -> list[str]:
+    """Return the brokers on which these scenarios take place by default: each on the first that it can."""
+    first = {next((e for e in _BY_DEFAULT if e in SCENARIOS[name].engines), None) for name in names}
+    return [engine for engine in _BY_DEFAULT if engine in first]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from monitor.brokers.apache import ApacheBroker, new_cluster_id
 from monitor.brokers.probe import free_port
 from monitor.settings import load_settings
 
-__all__ = ["Cluster", "new_cluster"]
+__all__ = ["NODES", "Cluster", "new_cluster"]
 
 NODES = 3
 _PROPERTIES = """\

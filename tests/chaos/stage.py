@@ -6,15 +6,18 @@ seed of its own and waits until work flows again, and one judgement at the end c
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from agents.topics import topic_specs
 from tests.chaos.chaos_ward import ChaosWard, open_chaos_ward
+from tests.chaos.cluster import NODES, Cluster
 from tests.chaos.evidence import Evidence
 from tests.chaos.feed import BLOCK_STAYS, Spoiling
 from tests.chaos.judge import ANOMALIES, Verdict, judge
@@ -23,10 +26,11 @@ from tests.chaos.oracle import Oracle, default_core
 from tests.chaos.proxy import Proxy, broker_addresses, proxy_hides
 from tests.e2e.ward import PARTITIONS
 
-__all__ = ["SCENARIOS", "Broker", "Grounds", "Result", "Scenario", "Skipped", "Stage", "play", "scenario"]
+__all__ = ["COPIES", "SCENARIOS", "Broker", "Grounds", "Result", "Scenario", "Skipped", "Stage", "play", "scenario"]
 
 _BETWEEN_ROUNDS = 60  # records that are worked off before the next one begins
 _WARD_ROUNDS = 10
+COPIES = "SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR"
 _WHY_NOT = {  # what a scenario needs that a broker has not
     "embedded": "the embedded broker never expires a member, is one node, and forgets its producers when it stops",
     "foreign": "the cluster is not this suite's to stop, slow down or cut",
@@ -53,6 +57,7 @@ class Grounds:
     folder: Path
     engine: str  # kafka, embedded, cluster, mock, foreign
     broker: Broker | None = None
+    copies: int = 1  # of each partition of a ward's topics, where the environment does not say how many
     mutant: str | None = None
 
 
@@ -129,10 +134,13 @@ class Stage:
             ports = (address.rpartition(":")[2] for address in self.grounds.bootstrap.split(","))
             rules = ",".join(f"{port}={proxy.port}" for port, proxy in zip(ports, proxies, strict=True))
             common["CHAOS_REDIRECT"] = rules
+        settings = {COPIES: os.environ.get(COPIES, str(self.grounds.copies)), **settings}
         mock = self.grounds.broker if isinstance(self.grounds.broker, MockCluster) else None
         with open_chaos_ward(
             self.grounds.bootstrap, folder, self.seed, rate, spoiling, instances, common, block, mock, **settings
         ) as chaos:
+            if isinstance(self.grounds.broker, Cluster) and int(settings[COPIES]) == NODES:
+                self._await_copies(self.grounds.broker, chaos)
             chaos.feed.start()
             yield chaos
             self._close_round(chaos)
@@ -141,6 +149,12 @@ class Stage:
         made = oracle(chaos) if oracle else Oracle(default_core(PARTITIONS))
         verdict = judge(evidence, made.run(evidence.log, evidence.seeded))
         self._note(chaos, verdict, kinds, replays)
+
+    @staticmethod
+    def _await_copies(cluster: Cluster, chaos: ChaosWard) -> None:
+        """See that each node has a copy of all that the ward writes: else losing one would prove nothing."""
+        topics = [*(spec.name for spec in topic_specs(chaos.ward.topics)), chaos.changelog]
+        chaos.until(lambda: cluster.whole(topics), 60, "a copy of every topic on every node")
 
     def rounds(self, chaos: ChaosWard) -> Iterator[int]:
         """Give the number of one round after the other; after each, start who is dead, and wait until work flows."""
@@ -211,6 +225,13 @@ class Stage:
             if why_not:
                 raise Skipped(why_not)
         return bootstrap
+
+    @contextmanager
+    def proxies(self) -> Iterator[list[Proxy]]:
+        """Give a proxy for each node of the suite's own, else for the one broker; Skipped where none can hide it."""
+        hidden = self.only_broker()
+        with ExitStack() as stack:
+            yield [stack.enter_context(Proxy(address)) for address in hidden.split(",")]
 
     def broker(self) -> Broker:
         """Return the broker, to be hurt; Skipped where it is somebody else's."""

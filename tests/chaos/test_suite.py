@@ -15,6 +15,7 @@ from aiokafka.protocol.group import HeartbeatRequest_v1, HeartbeatResponse_v1
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7, ProduceResponse_v8
 
 from tests.chaos import scenarios, stage
+from tests.chaos.__main__ import engines_for
 from tests.chaos.crash_points import CRASH_POINTS
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.mutation import REVEALED_BY
@@ -124,6 +125,34 @@ def test_a_scenario_with_a_proxy_is_skipped_on_a_cluster_of_several_seed_servers
         result = stage.play(SCENARIOS[name], stage.Grounds("a:9092,b:9092", tmp_path, "foreign"), [1])
         assert "needs a single seed server" in (result.skipped or ""), result
         assert not result.failed
+
+
+@pytest.mark.parametrize(
+    ("names", "engines"),
+    [
+        (["kills", "zombie"], ["kafka"]),
+        (["kills", "leader-killed"], ["kafka", "cluster"]),
+        (["leader-killed"], ["cluster"]),
+        (["mock-slow-brokers", "crash-points"], ["kafka", "mock"]),
+    ],
+)
+def test_a_scenario_starts_the_first_broker_that_it_can_take_place_on(names: list[str], engines: list[str]) -> None:
+    assert engines_for(names) == engines
+
+
+@pytest.mark.parametrize(("said", "copies"), [(None, "3"), ("2", "2")])
+def test_topics_have_as_many_copies_as_there_are_brokers_unless_the_environment_says(
+    said: str | None, copies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object, **settings: str) -> None:
+        raise stage.Skipped(settings[stage.COPIES])
+
+    monkeypatch.setattr(stage, "open_chaos_ward", opened)
+    monkeypatch.delenv(stage.COPIES, raising=False)
+    if said is not None:
+        monkeypatch.setenv(stage.COPIES, said)
+    grounds = stage.Grounds("a:9092,b:9092,c:9092", tmp_path, "foreign", copies=3)
+    assert stage.play(SCENARIOS["kills"], grounds, [1]).skipped == copies
 
 
 def test_an_empty_or_skipped_scenario_is_never_told_as_passed() -> None:

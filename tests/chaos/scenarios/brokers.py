@@ -146,7 +146,7 @@ def _cluster(stage: Stage) -> Cluster:
 def _lose(stage: Stage, what: str, choose: Callable[[Cluster, ChaosWard], Node]) -> None:
     """SIGKILL one node of three under load; go on with two; start it again, and let it catch up."""
     cluster = _cluster(stage)
-    with stage.ward(rate=120.0, SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR="3") as chaos:
+    with stage.ward(rate=120.0) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(100)
             node = choose(cluster, chaos)
@@ -189,7 +189,7 @@ def controller_killed(stage: Stage) -> None:
 def all_stopped(stage: Stage) -> None:
     """SIGKILL all three at once, and start them again."""
     cluster = _cluster(stage)
-    with stage.ward(rate=120.0, SEPSIS_MONITOR_TOPICS__REPLICATION_FACTOR="3") as chaos:
+    with stage.ward(rate=120.0) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(200)
             chaos.note("SIGKILL of all three nodes")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _HOURS = 3  # of patients with a damaged state
 # ago, and where the rebalance after it begins within the stop, the worker ends by itself (exit code 75).
 _AT_ONCE = {_REVOKED, "recovering", "rebalancing", "stopping"}
 _BURST = 30
+_ANYWHERE = ("kafka", "cluster", "embedded", "foreign")  # by default on the first of them
 _HELD_SECONDS = 1.0
 _UNUSABLE = b"\xff" * 100  # of a state: whoever has no other is read anew from the log
 _FEW = 30  # stays side by side: new ones are admitted all the time
@@ -96,7 +98,7 @@ def _die_swapping(chaos: ChaosWard) -> None:
     chaos.await_crash("worker-1", marker, _SWAPPING)
 
 
-@scenario("crash-points")
+@scenario("crash-points", engines=_ANYWHERE)
 def crash_points(stage: Stage) -> None:
     """Die at a third of the instants in each round, with a fast broker."""
     with stage.ward(spoiling=Spoiling(poison=0.05), block=_FEW) as chaos:
@@ -109,23 +111,27 @@ def slow_alerts(asked: Asked) -> float:
     return _HELD_SECONDS if asked.api == PRODUCE and asked.names("alerts.events.v1") else 0.0
 
 
-@scenario("crash-points-slow-alerts")
+@scenario("crash-points-slow-alerts", engines=_ANYWHERE)
 def crash_points_slow(stage: Stage) -> None:
     """Do the same with alerts that the broker gets late: a state written before its alerts would be found."""
     with (
-        Proxy(stage.only_broker()) as proxy,
-        stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), block=_FEW, proxies=[proxy]) as chaos,
+        stage.proxies() as proxies,
+        stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), block=_FEW, proxies=proxies) as chaos,
     ):
         for _ in stage.rounds(chaos):
-            proxy.hold = slow_alerts
-            die_at(chaos, third_of(_points(stage), stage.seed), 2)
-            proxy.hold = lambda asked: 0.0
-            _held_something(stage, proxy)
+            with _slow_alerts(stage, proxies):
+                die_at(chaos, third_of(_points(stage), stage.seed), 2)
 
 
-def _held_something(stage: Stage, proxy: Proxy) -> None:
-    stage.empty_unless(proxy.held > 0, "nothing was held back")
-    proxy.held = 0
+@contextmanager
+def _slow_alerts(stage: Stage, proxies: Sequence[Proxy]) -> Iterator[None]:
+    """Hold alert events back meanwhile; without any the round is empty."""
+    for proxy in proxies:
+        proxy.held, proxy.hold = 0, slow_alerts
+    yield
+    for proxy in proxies:
+        proxy.hold = lambda asked: 0.0
+    stage.empty_unless(any(proxy.held for proxy in proxies), "nothing was held back")
 
 
 @scenario("kills-slow-alerts")
@@ -133,10 +139,8 @@ def kills_slow(stage: Stage) -> None:
     """Four random SIGKILLs with alerts that the broker gets late."""
     with Proxy(stage.only_broker()) as proxy, stage.ward(rate=60.0, proxies=[proxy]) as chaos:
         for _ in stage.rounds(chaos):
-            proxy.hold = slow_alerts
-            random_kills(chaos, 4)
-            proxy.hold = lambda asked: 0.0
-            _held_something(stage, proxy)
+            with _slow_alerts(stage, [proxy]):
+                random_kills(chaos, 4)
 
 
 def random_kills(chaos: ChaosWard, count: int) -> None:
@@ -148,7 +152,7 @@ def random_kills(chaos: ChaosWard, count: int) -> None:
         chaos.start(instance)
 
 
-@scenario("kills")
+@scenario("kills", engines=_ANYWHERE)
 def kills(stage: Stage) -> None:
     """Five random SIGKILLs."""
     with stage.ward() as chaos:
@@ -156,7 +160,7 @@ def kills(stage: Stage) -> None:
             random_kills(chaos, 5)
 
 
-@scenario("burst", most_rounds=5)
+@scenario("burst", most_rounds=5, engines=_ANYWHERE)
 def burst(stage: Stage) -> None:
     """Thirty SIGKILLs a breath apart, whatever the worker is at; then peace."""
     with stage.ward() as chaos:
@@ -171,7 +175,7 @@ def burst(stage: Stage) -> None:
                 chaos.wait_ready(instance, 60)
 
 
-@scenario("kill-in-recovery")
+@scenario("kill-in-recovery", engines=_ANYWHERE)
 def kill_in_recovery(stage: Stage) -> None:
     """Three deaths in a row half-way through recovery."""
     with stage.ward() as chaos:

@@ -33,7 +33,7 @@ def suspended(evidence: Evidence) -> Evidence:
     return replace(evidence, suspended=True)
 
 
-@scenario("zombie", engines=("kafka", "foreign"))
+@scenario("zombie", engines=("kafka", "cluster", "foreign"))
 def zombie(stage: Stage) -> None:
     """Stop a worker longer than its session lasts; another one takes over; then the first wakes up and goes on."""
     with stage.ward(block=_LONG, amend=suspended) as chaos:
