@@ -20,10 +20,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agents.policy import load_policy
-from agents.record import STUB
 from tests.bench.grounds import bench_ward, parser
 from tests.bench.watching import metric, open_files, resident_bytes
 from tests.e2e.ward import Ward, real_stays
+from tests.soak.stubs import stub_bytes, stubs_line
 from tests.soak.trend import SETTLING, Trend, trend
 from tests.soak.week import Hour, week
 
@@ -91,7 +91,7 @@ def _sample(ward: Ward, hour: Hour, began: float, ended: int) -> Sample:
         resident_bytes=resident_bytes(process.pid),
         open_files=open_files(process.pid),
         table_bytes=table_bytes,
-        table_less_stubs_bytes=table_bytes - ended * STUB.itemsize,
+        table_less_stubs_bytes=table_bytes - stub_bytes(ended),
         patients_watched=metric(port, "patients_watched"),
         changelog_records=records,
         stays_ended=ended,
@@ -141,6 +141,7 @@ def main() -> int:
     for one in trends:
         print(one.line())  # noqa: T201 (the result)
     print(f"{ended} stays ended in {samples[-1].seconds:.0f} s")  # noqa: T201
+    print(stubs_line(samples[-1].stays_ended, samples[-1].table_bytes))  # noqa: T201
     _draw(samples, trends, arguments.picture)
     if arguments.json:
         parts = {

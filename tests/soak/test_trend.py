@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.ward import real_stays
+from tests.soak.stubs import stubs_line
 from tests.soak.trend import trend
 from tests.soak.week import week
 
@@ -31,6 +32,12 @@ def test_steady_growth_is_measured(weekly: float, flat: bool) -> None:
 
 def test_what_is_not_judged_never_fails() -> None:
     assert trend("changelog", _HOURS, [float(hour) for hour in _HOURS], None).flat
+
+
+def test_the_table_is_told_with_stubs_and_without() -> None:
+    assert stubs_line(10_000, 8_000_000.0).startswith(
+        "the table at the end: 8.0 MB, of that 1.8 MB in 10,000 stubs of 184 bytes, 6.2 MB without them"
+    )
 
 
 def test_a_week_keeps_its_beds_full_and_ends_stays_under_new_ids() -> None:
