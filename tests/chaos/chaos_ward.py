@@ -110,10 +110,10 @@ class ChaosWard(Crew):
         self.staff.resting = False
         self.feed.go_on()
 
-    def states_written(self) -> int:
-        """Return how many records were ever written into the changelog."""
+    def written(self, topic: str) -> int:
+        """Return how many records were ever written into a topic."""
         with self.positions() as positions:
-            return sum(positions.end_offsets(self.changelog).values())
+            return sum(positions.end_offsets(topic).values())
 
     def flowing(self, records: int = 200, seconds: float = 60.0) -> None:
         """Wait until so many more records are committed."""

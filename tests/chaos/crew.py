@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from prometheus_client.samples import Sample
 
 from agents.exits import Exit
 from tests.chaos.nursery import nursery
+from tests.chaos.suspending import stands_still
 from tests.e2e.ward import Ward
 from tests.waiting import until
 
@@ -46,6 +48,7 @@ class Crew(ABC):
     ward: Ward
     random: random.Random
     faults: list[Fault] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
     exits: list[int] = field(default_factory=list)  # of workers that ended by themselves
     common: dict[str, str] = field(default_factory=dict)  # environment of every worker (redirection, mutant)
     _resting: set[str] = field(default_factory=set)  # dead on purpose: not to be started again
@@ -91,6 +94,7 @@ class Crew(ABC):
         until(
             self._tending(lambda: process.poll() is not None), seconds=seconds, what=f"{what}: {self._tail(instance)}"
         )
+        # What was pending before cannot be asked without knowing when; by its instant it had work in hand.
         code = process.poll()
         hit = marker.exists() and code == -signal.SIGKILL
         self.faults.append(Fault(what if hit else f"{what} (ended with {code})", self.pending(), hit, killed=hit))
@@ -102,9 +106,10 @@ class Crew(ABC):
         """
         self.tend()
         self._resting.add(instance)
+        pending = self.pending()
         alive = self.ward.workers[instance].poll() is None
         self.ward.kill(instance)
-        self.faults.append(Fault(what, self.pending(), hit=hit and alive, killed=alive))
+        self.faults.append(Fault(what, pending, hit=hit and alive, killed=alive))
 
     def kill_if_alive(self, instance: str) -> None:
         """SIGKILL a worker that may have ended by itself a moment ago."""
@@ -118,9 +123,22 @@ class Crew(ABC):
         self.kill(instance)
         self.await_crash(instance, self.arm(instance, "stored"), "stored")
 
-    def note(self, what: str, *, hit: bool = True, pending: int | None = None) -> None:
-        """Note a fault of another kind; `pending` is what was when it began, where that was asked then."""
+    def suspend(self, instance: str, what: str) -> None:
+        """SIGSTOP a worker wherever it stands, and note it."""
+        pending, pid = self.pending(), self.ward.workers[instance].pid
+        self.signal(instance, signal.SIGSTOP)
+        self.note(what, hit=self.seen(lambda: stands_still(pid), 5), pending=pending)
+
+    def note(self, what: str, *, hit: bool, pending: int | None = None) -> None:
+        """Note a fault of another kind; `pending` is what was when it began, where that was asked then.
+
+        Whoever notes it says whether it took place, from something that would look otherwise if it had not.
+        """
         self.faults.append(Fault(what, self.pending() if pending is None else pending, hit))
+
+    def remark(self, what: str, times: int = 1) -> None:
+        """Count what is no fault of itself: what came of one, or goes with it."""
+        self.remarks[what] += times
 
     def stop(self, instance: str) -> None:
         """SIGTERM a worker without waiting for its end; it stays dead until it is started."""

@@ -9,6 +9,7 @@ see `ONE_AT_A_TIME`.
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,6 +56,11 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
         None,
         [_WORD, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)],
     ),
+    "rd_kafka_mock_start_request_tracking": (None, [_WORD]),
+    "rd_kafka_mock_stop_request_tracking": (None, [_WORD]),
+    "rd_kafka_mock_get_requests": (ctypes.POINTER(_WORD), [_WORD, ctypes.POINTER(ctypes.c_size_t)]),
+    "rd_kafka_mock_request_api_key": (ctypes.c_int16, [_WORD]),
+    "rd_kafka_mock_request_destroy_array": (None, [ctypes.POINTER(_WORD), ctypes.c_size_t]),
     "rd_kafka_mock_clear_request_errors": (None, [_WORD, ctypes.c_int16]),
 }
 
@@ -80,6 +86,7 @@ class MockCluster:
         self._library = _library()
         self._client: int | None = None
         self._cluster: int | None = None
+        self._script: dict[str, list[int]] = {}  # what requests are answered with, since `heal`
         self.bootstrap_servers = ""
 
     def start(self) -> None:
@@ -126,11 +133,32 @@ class MockCluster:
 
     def refuse(self, api: str, codes: Sequence[int]) -> None:
         """Answer the next requests of a kind with these error codes, one each; 0 lets one pass."""
+        if not self._script:
+            self._library.rd_kafka_mock_start_request_tracking(self._cluster)
+        self._script.setdefault(api, []).extend(codes)
         array = (ctypes.c_int * len(codes))(*codes)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, APIS[api], len(codes), array)
 
+    def refused(self) -> tuple[int, int]:
+        """Return how many requests were refused since the first script, and how many are to be in all."""
+        came = self._came() if self._script else Counter[int]()
+        taken = sum(code != 0 for api, codes in self._script.items() for code in codes[: came[APIS[api]]])
+        return taken, sum(code != 0 for codes in self._script.values() for code in codes)
+
+    def _came(self) -> Counter[int]:
+        """Return how many requests of each kind, by its number, came since the first script."""
+        count = ctypes.c_size_t()
+        requests = self._library.rd_kafka_mock_get_requests(self._cluster, ctypes.byref(count))
+        try:
+            kind_of = self._library.rd_kafka_mock_request_api_key
+            return Counter(kind_of(requests[number]) for number in range(count.value))
+        finally:
+            self._library.rd_kafka_mock_request_destroy_array(requests, count)
+
     def heal(self) -> None:
         """Refuse nothing any more, and answer at once."""
+        self._script.clear()
+        self._library.rd_kafka_mock_stop_request_tracking(self._cluster)
         for number in APIS.values():
             self._library.rd_kafka_mock_clear_request_errors(self._cluster, number)
         for node in range(1, _NODES + 1):

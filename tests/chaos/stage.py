@@ -176,13 +176,14 @@ class Stage:
         self.empty_unless(bool(faults), "no fault was made")
         for fault in faults:
             self.empty_unless(fault.hit, f"{fault.what} did not hit")
-        pending = sum(max(0, fault.pending) for fault in faults)
+        hits = [fault for fault in faults if fault.hit]
+        pending = sum(max(0, fault.pending) for fault in hits)
         self.empty_unless(pending > 0, "no work was pending at any fault")
         again = chaos.replays()
         chaos.replayed += again
         self.result.replay_rounds += again > 0
-        self.result.faults += len(faults)
-        self.result.kills += sum(fault.killed for fault in faults)
+        self.result.faults += len(hits)
+        self.result.kills += sum(fault.killed for fault in hits)
         self.result.pending += pending
 
     def _note(self, chaos: ChaosWard, verdict: Verdict, kinds: frozenset[str], replays: bool | None) -> None:
@@ -194,6 +195,7 @@ class Stage:
         result.duplicates += verdict.duplicates
         result.replays += work_twice
         result.broker_lost += verdict.broker_lost
+        result.notes += [f"{count:,} times: {what}" for what, count in sorted(chaos.remarks.items())]
         if verdict.overtaken:
             result.notes.append(f"{verdict.overtaken} overtaken last words, repeated by a suspended worker")
         for name, lines in verdict.found.items():

@@ -34,7 +34,7 @@ def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> 
             proxy.hold = lambda asked: 0.0
             chaos.start("worker-1")
             chaos.start("worker-2", wait=False)
-            chaos.signal("worker-1", signal.SIGSTOP)
+            chaos.suspend("worker-1", "zombie")
             for _ in range(_KILLS):
                 chaos.pause(0.5, 2.5)
                 chaos.kill("worker-2")
@@ -42,7 +42,6 @@ def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> 
             chaos.until(lambda: members(chaos) == 1, 60, "the session of the stopped worker over")
             chaos.flowing(100)
             chaos.signal("worker-1", signal.SIGCONT)
-            chaos.note("zombie")
     assert proxy.held > 0
     assert not result.empty, result.empty
     assert not any(result.anomalies.values()), result.details

@@ -50,3 +50,17 @@ def test_a_producer_with_one_write_under_way_is_told_the_truth_after_any_error(m
     mock.heal()
     assert told == [(record.offset, record.value) for record in read_topic(mock.bootstrap_servers, "log")]
     assert len(told) == 1 + _RECORDS
+
+
+def test_how_many_refusals_of_a_script_were_taken_is_known(mock: MockCluster) -> None:
+    assert mock.refused() == (0, 0)
+    mock.refuse("Produce", [7, 0])
+    mock.refuse("Produce", [0] * 200 + [7])
+    mock.refuse("OffsetCommit", [16])
+    assert mock.refused() == (0, 3)
+    gateway = producer(mock.bootstrap_servers, **ONE_AT_A_TIME)
+    gateway.produce("log", value=b"first")
+    assert gateway.flush(30) == 0
+    assert mock.refused() == (1, 3)
+    mock.heal()
+    assert mock.refused() == (0, 0)

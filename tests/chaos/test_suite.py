@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka.protocol.commit import OffsetCommitRequest_v2, OffsetCommitResponse_v2
@@ -17,6 +20,7 @@ from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7, Pro
 from tests.chaos import scenarios, stage
 from tests.chaos.__main__ import engines_for
 from tests.chaos.crash_points import CRASH_POINTS
+from tests.chaos.crew import Fault
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.mutation import REVEALED_BY
 from tests.chaos.nursery import nursery
@@ -26,6 +30,8 @@ from tests.chaos.report import bound, table
 from tests.chaos.scenarios.crashes import POINTS, third_of
 from tests.chaos.scenarios.losses import batches, tear
 from tests.chaos.stage import SCENARIOS, Result
+from tests.chaos.suspending import stands_still, suspended_process
+from tests.waiting import until
 
 
 def test_every_mutant_has_a_scenario_that_reveals_it() -> None:
@@ -153,6 +159,28 @@ def test_topics_have_as_many_copies_as_there_are_brokers_unless_the_environment_
         monkeypatch.setenv(stage.COPIES, said)
     grounds = stage.Grounds("a:9092,b:9092,c:9092", tmp_path, "foreign", copies=3)
     assert stage.play(SCENARIOS["kills"], grounds, [1]).skipped == copies
+
+
+def test_only_what_hit_is_counted_as_a_fault(tmp_path: Path) -> None:
+    result = Result("kills")
+    faults = [
+        Fault("SIGKILL", 5, killed=True),
+        Fault("in graceful stop", 7, hit=False),
+        Fault("SIGTERM", -1),  # the broker could not say
+    ]
+    ward: Any = SimpleNamespace(faults=faults, replays=lambda: 3.0, replayed=0.0)
+    stage.Stage(stage.Grounds("a:9092", tmp_path, "kafka"), result, [1])._close_round(ward)
+    assert (result.faults, result.kills, result.pending) == (2, 1, 5)
+    assert result.empty == ["seed 1: in graceful stop did not hit"]
+
+
+def test_whether_a_process_stands_still_is_seen() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert not stands_still(process.pid)
+        with suspended_process(process.pid):
+            until(lambda: stands_still(process.pid), seconds=10)
+        until(lambda: not stands_still(process.pid), seconds=10)
+        process.kill()
 
 
 def test_an_empty_or_skipped_scenario_is_never_told_as_passed() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from monitor.brokers.apache import ApacheBroker
+from monitor.brokers.probe import answers
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.cluster import Cluster, Node
 from tests.chaos.proxy import HEARTBEAT, OFFSET_COMMIT, PRODUCE, Proxy
@@ -34,8 +35,10 @@ def down(stage: Stage, seconds: float, *, kill: bool) -> None:
         for _ in stage.rounds(chaos):
             chaos.flowing(200)
             how = "SIGKILL" if kill else "SIGTERM"
-            chaos.note(f"broker away for {seconds:.0f} s ({how})")
+            pending = chaos.pending()
             (broker.kill if kill else broker.stop)()
+            hit = not answers(broker.bootstrap_servers)
+            chaos.note(f"broker away for {seconds:.0f} s ({how})", hit=hit, pending=pending)
             chaos.pause(seconds, seconds)
             broker.start()
             begun = time.monotonic()
@@ -100,8 +103,10 @@ def away_at_start(stage: Stage) -> None:
     with stage.ward(rate=120.0, replays=None) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(200)
-            chaos.note("broker away while the workers start")
+            pending = chaos.pending()
             broker.stop()
+            hit = not answers(broker.bootstrap_servers)
+            chaos.note("broker away while the workers start", hit=hit, pending=pending)
             for instance in ("worker-1", "worker-2"):
                 chaos.kill(instance)
                 chaos.start(instance, wait=False)
@@ -150,8 +155,9 @@ def _lose(stage: Stage, what: str, choose: Callable[[Cluster, ChaosWard], Node])
         for _ in stage.rounds(chaos):
             chaos.flowing(100)
             node = choose(cluster, chaos)
-            chaos.note(f"SIGKILL of {what}")
+            pending = chaos.pending()
             node.kill()
+            chaos.note(f"SIGKILL of {what}", hit=not answers(node.bootstrap_servers), pending=pending)
             chaos.flowing(400, _PATIENCE)
             chaos.kill_uncommitted("worker-1")
             chaos.start("worker-1", wait=False)
@@ -192,8 +198,10 @@ def all_stopped(stage: Stage) -> None:
     with stage.ward(rate=120.0) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(200)
-            chaos.note("SIGKILL of all three nodes")
+            pending = chaos.pending()
             cluster.kill()
+            hit = not any(answers(node.bootstrap_servers) for node in cluster.nodes)
+            chaos.note("SIGKILL of all three nodes", hit=hit, pending=pending)
             cluster.start()
             chaos.flowing(300, _PATIENCE)
             chaos.kill_uncommitted("worker-1")

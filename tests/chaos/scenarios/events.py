@@ -44,8 +44,10 @@ def poison(stage: Stage) -> None:
         for _ in stage.rounds(chaos):
             begin = time.time() * 1000
             chaos.feed.spoiling, chaos.feed.rate = Spoiling(poison=1.0), 160.0
-            chaos.note("poison, one bad record to a good one")
+            refused = chaos.written(chaos.ward.topics.rejected)
             chaos.flowing(1_000)
+            hit = chaos.written(chaos.ward.topics.rejected) > refused
+            chaos.note("poison, one bad record to a good one", hit=hit)
             chaos.feed.spoiling, chaos.feed.rate = Spoiling(), 80.0
             begins.append((begin, time.time() * 1000))
             chaos.flowing(300)
@@ -83,7 +85,7 @@ def transactions(stage: Stage) -> None:
         for number in stage.rounds(chaos):
             names.append(stage.seed)
             hung = _send_in_transactions(chaos, stage.seed, number)
-            chaos.note("a transaction aborted, one open")
+            chaos.note("a transaction aborted, one open", hit=True)  # the client has said so, else it had raised
             chaos.kill_uncommitted("worker-1")
             chaos.start("worker-1", wait=False)
             chaos.flowing(300)

@@ -9,6 +9,7 @@ from monitor import clients
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.evidence import Evidence
 from tests.chaos.stage import Stage, scenario
+from tests.chaos.suspending import stands_still
 
 __all__ = ["members", "rebalance_storm", "suspended", "zombie"]
 
@@ -39,8 +40,7 @@ def zombie(stage: Stage) -> None:
     with stage.ward(block=_LONG, amend=suspended) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(100)
-            chaos.signal("worker-1", signal.SIGSTOP)
-            chaos.note("SIGSTOP past the session")
+            chaos.suspend("worker-1", "SIGSTOP past the session")
             _await_takeover(chaos)
             chaos.signal("worker-1", signal.SIGCONT)
             _await_both(chaos)
@@ -59,19 +59,23 @@ def zombie_before_write(stage: Stage) -> None:
             _stop_at(chaos, "acknowledged")
             _await_takeover(chaos)
             with chaos.quiet():
-                _let_write(chaos)
+                stage.empty_unless(_let_write(chaos), "the woken worker did not write its overtaken state")
             chaos.flowing(300)  # of the same patients
 
 
-def _let_write(chaos: ChaosWard) -> None:
-    """Wake the first worker; once it has written what it held, let both start anew from that."""
-    before = chaos.states_written()
+def _let_write(chaos: ChaosWard) -> bool:
+    """Wake the first worker; once it has written what it held, let both start anew from that.
+
+    Return whether it has.
+    """
+    before = chaos.written(chaos.changelog)
     chaos.signal("worker-1", signal.SIGCONT)
-    written = chaos.seen(lambda: chaos.states_written() > before, 20)
-    chaos.note("the woken worker wrote its overtaken state", hit=written)
+    written = chaos.seen(lambda: chaos.written(chaos.changelog) > before, 20)
+    chaos.remark("the woken worker wrote its overtaken state", written)
     for instance in ("worker-1", "worker-2"):
         chaos.kill_if_alive(instance)
     chaos.revive()
+    return written
 
 
 @scenario("zombie-before-its-alerts", engines=("kafka", "foreign"))
@@ -91,7 +95,8 @@ def _stop_at(chaos: ChaosWard, point: str) -> None:
     chaos.kill("worker-1")
     marker = chaos.arm("worker-1", point, chaos.random.randint(1, 3), act="stop")
     chaos.until(marker.exists, 60, f"worker-1 stopped ({point})")
-    chaos.note(f"SIGSTOP ({point})")
+    pid = chaos.ward.workers["worker-1"].pid
+    chaos.note(f"SIGSTOP ({point})", hit=chaos.seen(lambda: stands_still(pid), 5))
 
 
 def _await_takeover(chaos: ChaosWard) -> None:
@@ -117,9 +122,10 @@ def rebalance_storm(stage: Stage) -> None:
 def _join_or_leave(chaos: ChaosWard, instance: str) -> None:
     if not chaos.alive(instance):
         chaos.start(instance, wait=False)
-        chaos.note(f"{instance} joins")
+        chaos.remark("a worker joins")
     elif chaos.random.random() < 0.5:
         chaos.kill(instance)
     else:
+        pending, alive = chaos.pending(), chaos.alive(instance)
         chaos.stop(instance)
-        chaos.note(f"{instance} leaves")
+        chaos.note(f"{instance} leaves", hit=alive, pending=pending)

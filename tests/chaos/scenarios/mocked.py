@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.chaos.chaos_ward import ChaosWard
 from tests.chaos.mock_cluster import MockCluster
 from tests.chaos.stage import Skipped, Stage, scenario
@@ -51,8 +53,9 @@ def slow_brokers(stage: Stage) -> None:
                 for partition in range(PARTITIONS):
                     mock.lead(topic, partition, _SLOW if topic == topics[number % 2] else _FAST)
             mock.coordinate(chaos.ward.settings.worker.group, _FAST if stage.seed % 3 else _SLOW)
+            pending = chaos.pending()
             mock.slow(_SLOW, _SLOW_MS)
-            chaos.note("a slow broker")
+            chaos.note("a slow broker", hit=_answers_slowly(chaos, topics[number % 2]), pending=pending)
             chaos.flowing(100, _PATIENCE)
             chaos.kill("worker-1")
             chaos.start("worker-1", wait=False)
@@ -68,15 +71,25 @@ def scripted_errors(stage: Stage) -> None:
     with stage.ward(rate=60.0, replays=None) as chaos:
         for _ in stage.rounds(chaos):
             chaos.flowing(60)
+            pending = chaos.pending()
             _refuse(mock, chaos)
-            chaos.note("requests refused")
             chaos.flowing(100, _PATIENCE)
+            chaos.note("requests refused", hit=mock.refused()[0] > 0, pending=pending)
             chaos.kill("worker-1")
             _refuse(mock, chaos)
             chaos.start("worker-1", wait=False)
             chaos.flowing(200, _PATIENCE)
+            taken, scripted = mock.refused()
+            chaos.remark(f"a request refused, of {scripted} that the script has for a round", taken)
             mock.heal()
         stage.result.notes.append(f"workers that ended by themselves: {chaos.exits}")
+
+
+def _answers_slowly(chaos: ChaosWard, topic: str) -> bool:
+    """Tell whether a question that each leader of the topic must answer takes as long as a slow broker's answer."""
+    begun = time.monotonic()
+    chaos.written(topic)
+    return time.monotonic() - begun >= _SLOW_MS / 1000
 
 
 def _refuse(mock: MockCluster, chaos: ChaosWard) -> None:
@@ -98,6 +111,6 @@ def leaders_move(stage: Stage) -> None:
                     for partition in range(PARTITIONS):
                         mock.lead(topic, partition, chaos.random.randint(1, 3))
                 mock.coordinate(chaos.ward.settings.worker.group, chaos.random.randint(1, 3))
-                chaos.note("leaders and coordinator moved")
+                chaos.note("leaders and coordinator moved", hit=True)  # the mock says so itself, each time
                 chaos.flowing(60, _PATIENCE)
             chaos.kill_uncommitted("worker-1")

@@ -164,7 +164,9 @@ def _fall_silent_unreadable(chaos: ChaosWard, name: str) -> list[str]:
         key, state = record.key or b"", record.value or b""
         # The sound one is deleted, for recovery would choose it.
         chaos.put_states([(record.partition, key, left) for left in (None, state[: keys[key]])])
-    chaos.note(f"{len(found)} states truncated", hit=len(found) == len(names))
+    chaos.remark("a state truncated", len(found))
+    if len(found) < len(names):
+        chaos.problems.append(f"{name}: of {len(names)} states only {len(found)} were there to be truncated")
     for instance in _BOTH:
         chaos.start(instance, wait=False)
     return names

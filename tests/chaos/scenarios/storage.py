@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import pickle
@@ -59,7 +60,7 @@ def damaged_states(stage: Stage) -> None:
             chaos.kill("worker-2")
             victims = _victims(newest_states(chaos)[-40:])  # of patients whose log goes on
             chaos.put_states(victims)
-            chaos.note(f"{len(victims)} records damaged or under another key")
+            chaos.note(f"{len(victims)} records damaged or under another key", hit=bool(victims))
             for instance in ("worker-1", "worker-2"):
                 chaos.start(instance, wait=False)
             chaos.flowing(300)
@@ -85,12 +86,13 @@ def no_sound_state(stage: Stage) -> None:
             chaos.kill_uncommitted("worker-1")
             chaos.kill("worker-2")
             made = _unsound(newest_states(chaos)[-1].value or b"", stage.seed)
+            pending = chaos.pending()
             chaos.seed_states(made)
-            chaos.note("patients with nothing but a damaged state")
             for instance in ("worker-1", "worker-2"):
                 chaos.start(instance, wait=False)
             _observe(chaos, made)
             resets = sum(chaos.counter(instance, "state_resets_total") for instance in ("worker-1", "worker-2"))
+            chaos.note("patients with nothing but a damaged state", hit=resets > 0, pending=pending)
             stage.demand(resets >= len(made), "lost-event", f"{resets:.0f} of {len(made)} damaged states were flagged")
     _demand_numbers(stage)
 
@@ -209,6 +211,16 @@ def _fill(path: Path) -> None:
             return
 
 
+def _is_full(path: Path) -> bool:
+    """Tell whether the disk takes nothing more, not a byte."""
+    try:
+        with path.open("ab", buffering=0) as file:
+            file.write(b"\n")
+    except OSError as error:
+        return error.errno == errno.ENOSPC
+    return False
+
+
 @scenario("disk-full", most_rounds=3, ward_rounds=1)
 def disk_full(stage: Stage) -> None:
     """Let the disk of a worker's data and log be full: it goes on."""
@@ -218,9 +230,11 @@ def disk_full(stage: Stage) -> None:
         log = chaos.ward.folder / "worker-1.log"
         log.unlink()
         log.symlink_to(disk / "worker-1.log")
+        pending = chaos.pending()
         chaos.start("worker-1", SEPSIS_MONITOR_WORKER__DATA_DIR=str(disk))
-        chaos.note("disk of data and log full")
         chaos.flowing(400)
+        lost = log.stat().st_size == 0 < (chaos.ward.folder / "worker-2.log").stat().st_size
+        chaos.note("disk of data and log full", hit=lost and _is_full(log), pending=pending)
         chaos.kill_uncommitted("worker-2")
         chaos.start("worker-2", wait=False)
 
