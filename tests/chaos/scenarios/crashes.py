@@ -119,15 +119,16 @@ def crash_points_slow(stage: Stage) -> None:
         stage.ward(rate=50.0, spoiling=Spoiling(poison=0.05), block=_FEW, proxies=proxies) as chaos,
     ):
         for _ in stage.rounds(chaos):
-            with _slow_alerts(stage, proxies):
+            with _slow_alerts(stage, chaos, proxies):
                 die_at(chaos, third_of(_points(stage), stage.seed), 2)
 
 
 @contextmanager
-def _slow_alerts(stage: Stage, proxies: Sequence[Proxy]) -> Iterator[None]:
-    """Hold alert events back meanwhile; without any the round is empty."""
+def _slow_alerts(stage: Stage, chaos: ChaosWard, proxies: Sequence[Proxy]) -> Iterator[None]:
+    """Hold alert events back meanwhile, and begin with one that is held; without any the round is empty."""
     for proxy in proxies:
         proxy.held, proxy.hold = 0, slow_alerts
+    chaos.seen(lambda: any(proxy.held for proxy in proxies), 60)
     yield
     for proxy in proxies:
         proxy.hold = lambda asked: 0.0
@@ -139,7 +140,7 @@ def kills_slow(stage: Stage) -> None:
     """Four random SIGKILLs with alerts that the broker gets late."""
     with Proxy(stage.only_broker()) as proxy, stage.ward(rate=60.0, proxies=[proxy]) as chaos:
         for _ in stage.rounds(chaos):
-            with _slow_alerts(stage, [proxy]):
+            with _slow_alerts(stage, chaos, [proxy]):
                 random_kills(chaos, 4)
 
 

@@ -11,14 +11,18 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from agents.in_force import settings_keys
 from agents.messages import THRESHOLD_TYPE, Identity, UnitThreshold
 from agents.outputs import utc
 from agents.policy import Budget, Policy, load_policy
+from agents.record import source_offset
 from monitor.policy_file import policy_toml
 from tests.chaos.chaos_ward import ChaosWard
+from tests.chaos.evidence import read_topic
 from tests.chaos.oracle import Oracle, default_core, plain
 from tests.chaos.people import HOURS, announce, observations
 from tests.chaos.rules import wrong_rules
+from tests.chaos.scenarios.storage import flipped, newest_states
 from tests.chaos.stage import Stage, scenario
 from tests.e2e.ward import PARTITIONS
 
@@ -29,6 +33,8 @@ _BUDGET = Budget(0.5, 0.012, 0.06)
 _OF_UNITS = {"A-MICU": (0.03, 0.02), "A-ICU": (0.015, 0.012), "A-SICU": (0.04, 0.03)}  # raise, resolve
 _UNITS = (*_OF_UNITS, "ward 9", "A-MICU")  # whose thresholds move; the others have the common policy
 _MOVES = 6
+_SPOILT = 4  # the move after which a settings record of each partition is damaged
+_BOTH = ("worker-1", "worker-2")
 _HOURS = HOURS // _MOVES  # in each unit, on the way to being ill
 
 
@@ -106,7 +112,7 @@ def units(stage: Stage) -> None:
 
     with stage.ward(rate=100.0, instances=(), oracle=oracle, SEPSIS_MONITOR_POLICY__FILE=str(common)) as chaos:
         chaos.common[_FILES] = _json(first)
-        for instance in ("worker-1", "worker-2"):
+        for instance in _BOTH:
             chaos.start(instance)
         for number in stage.rounds(chaos):
             controller = _Controller(chaos, policy, loaded, stage.seed)
@@ -116,12 +122,31 @@ def units(stage: Stage) -> None:
                 controller.move()
                 if move == _MOVES // 2:  # a roll-out: one worker after the other, as each happens to die
                     chaos.common[_FILES] = _json((second, first)[number % 2])
-                instance = chaos.random.choice(["worker-1", "worker-2"])
+                instance = chaos.random.choice(_BOTH)
                 chaos.pause(0.1, 1.0)
                 chaos.kill(instance)
                 controller.move()
                 chaos.start(instance)
+                if move == _SPOILT:
+                    _spoil_settings(chaos)
     _demand_rules(stage, policy, loaded[0])
+
+
+def _spoil_settings(chaos: ChaosWard) -> None:
+    """Let nothing sound be left of one of the two records of each partition's settings: the other one must hold."""
+    for instance in _BOTH:
+        chaos.kill(instance)
+    newest = {record.key: record.value or b"" for record in newest_states(chaos)}
+    spoilt = [(at, chaos.random.choice(settings_keys(at))) for at in range(PARTITIONS)]
+    chaos.put_states([(at, key, state) for at, key in spoilt for state in (None, flipped(newest[key]))])
+    for instance in _BOTH:
+        chaos.start(instance)
+
+    def whole() -> bool:
+        stored = {record.key: record.value for record in read_topic(chaos.ward.bootstrap, chaos.changelog)}
+        return all(source_offset(stored[key] or b"") >= 0 for _, key in spoilt)
+
+    chaos.note("a record of each partition's settings damaged", hit=chaos.seen(whole, 30))
 
 
 def _json(files: dict[str, Path]) -> str:
