@@ -95,7 +95,7 @@ def names_another(rows: NDArray[Any], row: int, change: StayChange) -> bool:
 
 
 def repeats(rows: NDArray[Any], row: int, change: StayChange) -> bool:
-    """Tell whether the patient's log has had this event before: by its id, or by its place in the admissions topic."""
+    """Tell whether this event is among the patient's latest by its id; an older one is refused as late."""
     name = _id_of(change)
     return name is not None and holds_id(rows, row, "seen", name)
 

@@ -104,9 +104,9 @@ class Crew(ABC):
 
         One that has ended by itself a moment ago is started again first. It has not `hit` where it was the wrong one.
         """
+        pending = self.pending()
         self.tend()
         self._resting.add(instance)
-        pending = self.pending()
         alive = self.ward.workers[instance].poll() is None
         self.ward.kill(instance)
         self.faults.append(Fault(what, pending, hit=hit and alive, killed=alive))
