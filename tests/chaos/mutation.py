@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from tests.chaos.mutants import judged_alike
 from tests.chaos.stage import SCENARIOS, Grounds, Result, play
 
-__all__ = ["REVEALED_BY", "Found", "hunt"]
+__all__ = ["REVEALED_BY", "Found", "Revealing", "hunt"]
 
+
+@dataclass(frozen=True)
+class Revealing:
+    """The scenario that reveals a mutant, and the anomalies by which the judge may do so."""
+
+    scenario: str
+    anomalies: frozenset[str]
+
+
+def _by(scenario: str, *anomalies: str) -> Revealing:
+    return Revealing(scenario, frozenset(anomalies))
+
+
+# What a missing protection must come to. Anything else may come of it as well, or of a fault of the suite's own.
 REVEALED_BY = {
-    "no-guard": "killed-before-commit",
-    "state-first": "killed-while-alerts-wait",
-    "no-wait": "killed-while-alerts-wait",
-    "commit-at-receipt": "killed-while-deciding",
-    "last-write-wins": "zombie-before-its-write",
-    "no-lease": "zombie-before-its-write",
-    "clock-beside-the-log": "silence",
-    "batch-dependent": "two-chunkings",
-    "rules-of-now": "units",
+    "no-guard": _by("killed-before-commit", "phantom-alert", "double-step", "state-regress"),
+    "state-first": _by("killed-while-alerts-wait", "lost-alert"),
+    "no-wait": _by("killed-while-alerts-wait", "lost-alert", "lost-event"),
+    "commit-at-receipt": _by("killed-while-deciding", "lost-alert", "lost-event"),
+    "last-write-wins": _by("zombie-before-its-write", "lost-event", "double-step", "state-regress"),
+    "no-lease": _by("zombie-before-its-write", "lost-event", "double-step", "state-regress"),
+    "clock-beside-the-log": _by("silence", "phantom-alert", "changed-alert", "state-regress"),
+    "batch-dependent": _by("two-chunkings", "state-regress"),
+    "rules-of-now": _by("units", "lost-alert", "phantom-alert", "changed-alert"),
 }
 
 
@@ -30,17 +46,41 @@ class Found:
     result: Result
 
     @property
+    def by(self) -> dict[str, int]:
+        """The judge's anomalies that this mutant is known by, each with its count; not the scenario's own demands."""
+        counts = {
+            name: self.result.anomalies[name] - self.result.demanded.get(name, 0)
+            for name in sorted(REVEALED_BY[self.mutant].anomalies)
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    @property
     def found(self) -> bool:
-        """Tell whether it was found, by an anomaly and not by a failure of the suite."""
-        return any(self.result.anomalies.values())
+        """Tell whether it was found, by an anomaly that tells of it and not by a failure of the suite."""
+        return bool(self.by)
 
     def line(self) -> str:
         """Return a line of text."""
-        names = ", ".join(f"{name} {count}" for name, count in self.result.anomalies.items() if count)
-        why = "; ".join(self.result.empty)
-        return f"{self.mutant:20} {self.result.name:28} {'found: ' + names if self.found else 'NOT FOUND ' + why}"
+        others = {name: count for name, count in self.result.anomalies.items() if count and name not in self.by}
+        beside = f" (beside it {_counts(others)})" if others else ""
+        said = f"found: {_counts(self.by)}" if self.found else f"NOT FOUND {'; '.join(self.result.empty)}"
+        return f"{self.mutant:20} {self.result.name:28} {said}{beside}"
+
+
+def _counts(anomalies: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in anomalies.items())
 
 
 def hunt(grounds: Grounds, seed: int, mutants: Sequence[str]) -> list[Found]:
     """Run the revealing scenario of each mutant once."""
-    return [Found(name, play(SCENARIOS[REVEALED_BY[name]], replace(grounds, mutant=name), [seed])) for name in mutants]
+    return [
+        Found(
+            name,
+            play(
+                SCENARIOS[REVEALED_BY[name].scenario],
+                replace(grounds, mutant=name, judging=partial(judged_alike, name)),
+                [seed],
+            ),
+        )
+        for name in mutants
+    ]

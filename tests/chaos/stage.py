@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +59,7 @@ class Grounds:
     broker: Broker | None = None
     copies: int = 1  # of each partition of a ward's topics, where the environment does not say how many
     mutant: str | None = None
+    judging: Callable[[], AbstractContextManager[object]] = nullcontext  # in which the judge works the log off
 
 
 class Skipped(Exception):  # noqa: N818 (an outcome, no error)
@@ -84,6 +85,7 @@ class Result:
     kinds: dict[str, int] = field(default_factory=dict)  # of alert events, in the references
     seconds: float = 0.0
     anomalies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ANOMALIES, 0))
+    demanded: dict[str, int] = field(default_factory=dict)  # of the anomalies those that the scenario itself names
     details: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)  # why a round proves nothing
     notes: list[str] = field(default_factory=list)
@@ -147,7 +149,9 @@ class Stage:
             chaos.settle()
             evidence = self.evidence = amend(chaos.evidence())
         made = oracle(chaos) if oracle else Oracle(default_core(PARTITIONS))
-        verdict = judge(evidence, made.run(evidence.log, evidence.seeded))
+        with self.grounds.judging():
+            reference = made.run(evidence.log, evidence.seeded)
+        verdict = judge(evidence, reference)
         self._note(chaos, verdict, kinds, replays)
 
     @staticmethod
@@ -217,6 +221,7 @@ class Stage:
         """Note an anomaly of the scenario's own making unless something holds."""
         if not holds:
             self.result.anomalies[name] += 1
+            self.result.demanded[name] = self.result.demanded.get(name, 0) + 1
             self.result.details.append(f"seed {self.seed}: {name}: {what}")
 
     def only_broker(self) -> str:

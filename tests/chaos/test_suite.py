@@ -21,8 +21,9 @@ from tests.chaos import scenarios, stage
 from tests.chaos.__main__ import engines_for
 from tests.chaos.crash_points import CRASH_POINTS
 from tests.chaos.crew import Fault
+from tests.chaos.judge import ANOMALIES
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.mutation import REVEALED_BY
+from tests.chaos.mutation import REVEALED_BY, Found
 from tests.chaos.nursery import nursery
 from tests.chaos.proxy import proxy_hides
 from tests.chaos.refusals import Asked, refusal
@@ -37,7 +38,19 @@ from tests.waiting import until
 def test_every_mutant_has_a_scenario_that_reveals_it() -> None:
     assert scenarios.__all__
     assert REVEALED_BY.keys() == MUTANTS.keys()
-    assert set(REVEALED_BY.values()) <= SCENARIOS.keys()
+    assert {revealing.scenario for revealing in REVEALED_BY.values()} <= SCENARIOS.keys()
+    assert all(revealing.anomalies and revealing.anomalies <= set(ANOMALIES) for revealing in REVEALED_BY.values())
+
+
+def test_a_mutant_is_found_by_what_tells_of_it_alone(tmp_path: Path) -> None:
+    result = Result("two-chunkings", seeds=[1])
+    found = Found("batch-dependent", result)
+    result.anomalies["lost-event"] = 3
+    assert "NOT FOUND" in found.line()
+    stage.Stage(stage.Grounds("a:9092", tmp_path, "kafka"), result, [1]).demand(False, "state-regress", "its own")
+    assert "NOT FOUND" in found.line()
+    result.anomalies["state-regress"] += 2
+    assert found.line().endswith("found: state-regress 2 (beside it lost-event 3)")
 
 
 def test_the_twelve_instants_are_all_there() -> None:
