@@ -22,9 +22,20 @@ _KILLS = 5
 
 @pytest.mark.timeout(600)  # on a machine that others load as well
 def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> None:
+    _short_round(Grounds(apache_kafka, tmp_path, "kafka"), zombie=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_the_same_alerts_on_the_embedded_broker(embedded_kafka: str, tmp_path: Path) -> None:
+    """Without the zombie: this broker never expires a member."""
+    _short_round(Grounds(embedded_kafka, tmp_path, "embedded"), zombie=False)
+
+
+def _short_round(grounds: Grounds, *, zombie: bool) -> None:
     result = Result("short")
-    stage = Stage(Grounds(apache_kafka, tmp_path, "kafka"), result, [_SEED])
-    with Proxy(apache_kafka) as proxy:
+    stage = Stage(grounds, result, [_SEED])
+    with Proxy(grounds.bootstrap) as proxy:
         spoiling = Spoiling(poison=0.1)
         with stage.ward(rate=100.0, spoiling=spoiling, instances=(), proxies=[proxy], amend=suspended) as chaos:
             die_at(chaos, chaos.random.sample(POINTS, len(POINTS)), 1)
@@ -34,16 +45,19 @@ def test_the_same_alerts_whatever_happens(apache_kafka: str, tmp_path: Path) -> 
             proxy.hold = lambda asked: 0.0
             chaos.start("worker-1")
             chaos.start("worker-2", wait=False)
-            chaos.suspend("worker-1", "zombie")
+            if zombie:
+                chaos.suspend("worker-1", "zombie")
             for _ in range(_KILLS):
                 chaos.pause(0.5, 2.5)
                 chaos.kill("worker-2")
                 chaos.start("worker-2", wait=False)
-            chaos.until(lambda: members(chaos) == 1, 60, "the session of the stopped worker over")
+            if zombie:
+                chaos.until(lambda: members(chaos) == 1, 60, "the session of the stopped worker over")
             chaos.flowing(100)
-            chaos.signal("worker-1", signal.SIGCONT)
+            if zombie:
+                chaos.signal("worker-1", signal.SIGCONT)
     assert proxy.held > 0
     assert not result.empty, result.empty
     assert not any(result.anomalies.values()), result.details
     assert len(stage.evidence.rejected) > 0
-    assert result.faults >= len(POINTS) + 2 + _KILLS + 1
+    assert result.faults >= len(POINTS) + 2 + _KILLS + zombie
