@@ -21,6 +21,7 @@ from kafka.errors import (
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
 )
+from kafka.net.compat import KafkaNetClient
 from pydantic import SecretStr
 
 from monitor.client_key import check_client_key
@@ -128,10 +129,18 @@ def _connect(make: Callable[..., Any], kafka: KafkaSettings, bootstrap: str, opt
         "bootstrap_timeout_ms": _BOOTSTRAP_MS,
         **connection_options(kafka),
     }
+    begun: list[KafkaNetClient] = []
+
+    def remembered(**config: Any) -> KafkaNetClient:
+        begun.append(KafkaNetClient(**config))
+        return begun[-1]
+
     with _overheard() as reasons:
         try:
-            return make(**{**common, **options})
+            return make(**{"kafka_client": remembered, **common, **options})
         except (KafkaError, OSError, ValueError) as error:  # the last two: certificate files that cannot be used
+            for client in begun:
+                client.close()  # else it goes on trying in a thread of its own, for as long as the process lives
             reason = _explain(_most_telling([error, *reasons]), kafka)
             msg = f"cannot connect to Kafka at {bootstrap}: {reason}"
             raise (Unavailable if isinstance(error, KafkaError) else Failure)(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,12 @@ def test_a_refused_login_names_the_setting_but_no_secret(
 
 
 @pytest.mark.parametrize("connect", [admin, producer, consumer])
-def test_a_broker_that_is_not_there_is_named(connect: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    address = f"127.0.0.1:{free_port()}"
+def test_a_broker_that_is_not_there_is_named_and_left_alone(connect: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    address, before = f"127.0.0.1:{free_port()}", threading.active_count()
     with pytest.raises(Failure, match=f"cannot connect to Kafka at {address}: .*refused.*kafka.bootstrap_servers"):
         connect(KafkaSettings(), address, bootstrap_timeout_ms=1_000)
     assert capfd.readouterr().err == ""
+    assert threading.active_count() <= before  # whoever waits for a cluster tries for days
 
 
 def test_encryption_with_a_broker_that_has_none_is_named(embedded_kafka: str) -> None:
