@@ -88,14 +88,11 @@ def settings_record(settings: Settings) -> Outgoing:
 
 
 @lru_cache(maxsize=256)
-def _in_force_of(record: bytes) -> InForce | None:
-    """Return what a partition's record holds, None where it is damaged.
-
-    It is kept, because every chunk and every look at the clock asks.
-    """
+def _in_force_of(record: bytes) -> InForce:
+    """Return what a partition's record holds; kept, because every chunk and every look at the clock asks."""
     content = unsealed(record)
     if content is None:
-        return None
+        return InForce()
     if content.startswith(b"["):
         return InForce(_settings_decoder.decode(content))
     found = _decoder.decode(content)
@@ -113,7 +110,7 @@ class InForce:
     @staticmethod
     def load(record: bytes | None) -> InForce:
         """Read a partition's record; without a sound one nothing has been named."""
-        return (None if record is None else _in_force_of(record)) or InForce()
+        return InForce() if record is None else _in_force_of(record)
 
     @staticmethod
     def of(partition: int, stored: Callable[[bytes], bytes | None]) -> tuple[InForce, _Held]:
@@ -122,11 +119,10 @@ class InForce:
         "half" says that one of the two has to be written again, "lost" that none is sound: as if nothing were named.
         """
         records = [stored(key) for key in settings_keys(partition)]
-        held: _Held = "whole" if records[0] == records[1] else "half"
-        sound = [found for record in dict.fromkeys(records) if record and (found := _in_force_of(record)) is not None]
-        if not sound:
-            return InForce(), "whole" if records == [None, None] else "lost"
-        return max(sound, key=lambda each: each.changed_until), held
+        newest = max(map(InForce.load, records), key=lambda each: each.changed_until)
+        if newest.changed_until < 0:
+            return newest, "whole" if records == [None, None] else "lost"
+        return newest, "whole" if records[0] == records[1] else "half"
 
     @property
     def changed_until(self) -> int:

@@ -48,7 +48,6 @@ class Outcome:
     state_resets: Counter[str] = field(default_factory=Counter)
     intake: Intake = field(default_factory=Intake)
     model_seconds: float = 0.0
-    warm_up_seconds: float = 0.0  # that went into reading lost state again from the log
 
     def store_in(self, states: dict[bytes, bytes]) -> None:
         """Put the states among others in memory, as a worker's table does."""

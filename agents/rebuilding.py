@@ -7,7 +7,6 @@ goes on. Where the cluster does not answer nothing is known of the log, and noth
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from zlib import crc32
 
@@ -49,7 +48,6 @@ class Rebuilding:
         self._quiet = Core(core.model, core.policy, core.limits, units=core.units, explains=False)
         self._ahead_ms = round(core.limits.ahead_seconds * 1000)
         self._made: dict[int, dict[bytes, _Made]] = {}
-        self._seconds: defaultdict[int, float] = defaultdict(float)  # that making good has taken, not yet told of
         self.read_again = 0  # records so far: while this grows, whoever waits for a decision does not stand still
 
     def process(self, partition: int, records: Sequence[LogRecord], stored: _Stored) -> Outcome:
@@ -85,7 +83,6 @@ class Rebuilding:
         for one in lost:
             if states[one.key] is not one.stored:  # the core has met a sound state
                 outcome.state_resets[one.cause] += 1
-        outcome.warm_up_seconds = self._seconds.pop(partition, 0.0)
         return outcome
 
     def keep_only(self, partitions: set[int]) -> None:
@@ -98,10 +95,8 @@ class Rebuilding:
 
         Raises BrokerAwayError where the cluster does not answer, and UnknownSchemaError.
         """
-        began = time.monotonic()
         made = self._make(missing.partition, missing.patients, stored)
         self._made[missing.partition] = {**self._made.get(missing.partition, {}), **made}
-        self._seconds[missing.partition] += time.monotonic() - began
 
     def _make(self, partition: int, lost: Sequence[Lost], stored: _Stored) -> dict[bytes, _Made]:
         everyone = {one.key: one for one in lost}
