@@ -29,6 +29,11 @@ class Record:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
 
+    @property
+    def place(self) -> str:
+        """Where it stands, as a report says it: topic, partition and offset."""
+        return f"{self.topic.rpartition('.v')[0] or self.topic}[{self.partition}]@{self.offset}"
+
 
 @dataclass(frozen=True, slots=True)
 class Noted:

@@ -74,10 +74,6 @@ def judge(evidence: Evidence, reference: Reference) -> Verdict:
     return verdict
 
 
-def _at(record: Record) -> str:
-    return f"{record.topic.rpartition('.v')[0] or record.topic}[{record.partition}]@{record.offset}"
-
-
 def _name(alert: Alert) -> str:
     return f"{alert['kind']} {alert['transition']} #{alert['sequence']} of log {alert['log']}"
 
@@ -87,16 +83,16 @@ def _judge_alerts(evidence: Evidence, reference: Reference, verdict: Verdict) ->
     for record in evidence.alerts:
         body = plain(record.value)
         if record.key != body["patient_id"].encode():
-            verdict.add("cross-patient", [f"{_at(record)}: an alert under another patient's key"])
+            verdict.add("cross-patient", [f"{record.place}: an alert under another patient's key"])
         name = body["event_id"]
         before = published.setdefault(name, body)
         verdict.duplicates += before is not body
         wanted = reference.alerts.get(name)
         if wanted is None:
-            verdict.add("phantom-alert", [f"{_at(record)}: {_name(body)}"])
+            verdict.add("phantom-alert", [f"{record.place}: {_name(body)}"])
         elif body != wanted:
             fields = sorted(key for key in body.keys() | wanted.keys() if body.get(key) != wanted.get(key))
-            verdict.add("changed-alert", [f"{_at(record)}: {_name(body)} differs in {', '.join(fields)}"])
+            verdict.add("changed-alert", [f"{record.place}: {_name(body)} differs in {', '.join(fields)}"])
     lost = reference.alerts.keys() - published.keys()
     if evidence.broker_lost:  # whoever subscribes has had them before the broker lost them
         had = {body["event_id"]: body for body in (plain(record.value) for record in evidence.seen or ())}
@@ -134,7 +130,7 @@ def _judge_subscriber(evidence: Evidence, verdict: Verdict) -> None:
             continue
         expected = reached.get(body["alert_id"], 0) + 1
         if body["sequence"] != expected:
-            verdict.add("order", [f"{_at(record)}: {_name(body)} where #{expected} was due"])
+            verdict.add("order", [f"{record.place}: {_name(body)} where #{expected} was due"])
         reached[body["alert_id"]] = max(body["sequence"], expected - 1)
     unseen = {plain(record.value)["event_id"] for record in evidence.alerts} - seen
     verdict.add("lost-alert", [f"the subscriber never saw {name}" for name in sorted(unseen)])
@@ -171,14 +167,14 @@ def _judge_states(evidence: Evidence, reference: Reference, verdict: Verdict) ->
             continue
         wanted = source_offset(state)
         if key in best and best[key][1].value is None:
-            verdict.add("state-regress", [f"{_at(best[key][1])}: deleted, but the log goes on to offset {wanted}"])
+            verdict.add("state-regress", [f"{best[key][1].place}: deleted, but the log goes on to offset {wanted}"])
         elif key not in best or best[key][0] < wanted:
             at = best[key][0] if key in best else -1
             verdict.add("lost-event", [f"log offset {wanted} has no effect: the newest state stands at {at}"])
         elif best[key][1].value != state:
-            verdict.add("state-regress", [f"{_at(best[key][1])}: not the reference's state at log offset {wanted}"])
+            verdict.add("state-regress", [f"{best[key][1].place}: not the reference's state at log offset {wanted}"])
     verdict.add(
-        "state-regress", [f"{_at(best[key][1])}: a state that no log explains" for key in _strangers(best, reference)]
+        "state-regress", [f"{best[key][1].place}: a state that no log explains" for key in _strangers(best, reference)]
     )
 
 
@@ -194,7 +190,7 @@ def _recovered(evidence: Evidence, reference: Reference, verdict: Verdict) -> di
             at = int(dict(record.headers).get("seen") or b"-1")
             always = at < 0  # it does not say what it has seen, and counts for more than all that stands before it
             if key not in reference.let_go:
-                verdict.add("state-regress", [f"{_at(record)}: a deletion that no log explains"])
+                verdict.add("state-regress", [f"{record.place}: a deletion that no log explains"])
         else:
             at, always = _judge_state(record, key, record.value, said, verdict), False
         if always or key not in best or at >= best[key][0]:
@@ -208,13 +204,13 @@ def _judge_state(
     """Judge one state by itself and by what was said before; return the log offset that it stands at."""
     at = source_offset(state)
     if at < 0:
-        verdict.add("state-regress", [f"{_at(record)}: a damaged state"])
+        verdict.add("state-regress", [f"{record.place}: a damaged state"])
     if _PATIENT_ID.fullmatch(key) and key not in state[:96]:  # the head holds the patient's id
-        verdict.add("cross-patient", [f"{_at(record)}: a state under another patient's key"])
+        verdict.add("cross-patient", [f"{record.place}: a state under another patient's key"])
     if (key, at) in said:
         verdict.repeats += 1
         if said[key, at] != state:
-            verdict.add("state-regress", [f"{_at(record)}: two different states at log offset {at}"])
+            verdict.add("state-regress", [f"{record.place}: two different states at log offset {at}"])
     said[key, at] = state
     return at
 
@@ -231,7 +227,7 @@ def _judge_steps(evidence: Evidence, reference: Reference, verdict: Verdict) -> 
             continue
         body = plain(record.value)
         if record.key != body["patient_id"].encode():
-            verdict.add("cross-patient", [f"{_at(record)}: a score under another patient's key"])
+            verdict.add("cross-patient", [f"{record.place}: a score under another patient's key"])
         identity = hashlib.sha256(record.value).digest()
         verdict.repeats += identity in ids
         ids.add(identity)

@@ -21,15 +21,12 @@ _Key = tuple[int, bytes]
 def judge_alert_state(records: Sequence[Record], wanted: LastWords, events: Mapping[str, Alert]) -> Iterator[Finding]:
     """Hold the newest record of each key against the last of the `events` of the patient's alert of that kind."""
     said = _by_key(records)
-    for key, alert in wanted.items():
-        if alert is None:
-            continue
+    for _, alert, bodies in _pairs(said, wanted):
         name = f"{alert['kind']} {alert['transition']} #{alert['sequence']} of log {alert['log']}"
-        bodies = [(record, _body(record)) for record in said.get(key, ())]
         if not bodies:
             yield "lost-alert", f"{name} never stood in alerts.state"
             continue
-        at, newest = _place(bodies[-1][0]), bodies[-1][1]
+        at, newest = bodies[-1][0].place, bodies[-1][1]
         if newest == alert:
             continue
         if newest is not None and newest["patient_id"] != alert["patient_id"]:
@@ -43,7 +40,7 @@ def judge_alert_state(records: Sequence[Record], wanted: LastWords, events: Mapp
         else:
             yield "lost-alert", f"{at}: {_said(newest)} stands in alerts.state, {name} never did"
     for record, body in _unexplained(said, wanted):
-        yield "phantom-alert", f"{_place(record)}: {_said(body)} stands in alerts.state and nothing explains it"
+        yield "phantom-alert", f"{record.place}: {_said(body)} stands in alerts.state and nothing explains it"
 
 
 def judge_last_scores(records: Sequence[Record], wanted: LastWords) -> Iterator[Finding]:
@@ -53,11 +50,8 @@ def judge_last_scores(records: Sequence[Record], wanted: LastWords) -> Iterator[
     chunks end is nobody's promise. What it says of the patient may not.
     """
     said = _by_key(records)
-    for key, score in wanted.items():
-        if score is None:
-            continue
-        at = f"log {key[0]}@{score['source']['offset']}"
-        bodies = [(record, _body(record)) for record in said.get(key, ())]
+    for partition, score, bodies in _pairs(said, wanted):
+        at = f"log {partition}@{score['source']['offset']}"
         if not bodies:
             yield "lost-event", f"the last score, of {at}, was never told, nor any other of the patient"
             continue
@@ -65,14 +59,14 @@ def judge_last_scores(records: Sequence[Record], wanted: LastWords) -> Iterator[
         last = without_source(score)
         if told[-1] == last:
             continue
-        newest, where = bodies[-1][1], _place(bodies[-1][0])
+        newest, where = bodies[-1][1], bodies[-1][0].place
         of = "a deletion" if newest is None else f"a score of offset {newest['source']['offset']}"
         if last in told:
             yield OVERTAKEN, f"{where}: {of} is the patient's last word, that of {at} was there before it"
         else:
             yield "lost-event", f"{where}: {of} is the patient's last word, that of {at} was never told"
     for record, _ in _unexplained(said, wanted):
-        yield "cross-patient", f"{_place(record)}: a last score where nothing is known of a patient by that key"
+        yield "cross-patient", f"{record.place}: a last score where nothing is known of a patient by that key"
 
 
 def _by_key(records: Sequence[Record]) -> dict[_Key, list[Record]]:
@@ -80,6 +74,15 @@ def _by_key(records: Sequence[Record]) -> dict[_Key, list[Record]]:
     for record in records:
         found.setdefault((record.partition, record.key or b""), []).append(record)
     return found
+
+
+def _pairs(
+    said: Mapping[_Key, Sequence[Record]], wanted: LastWords
+) -> Iterator[tuple[int, Alert, list[tuple[Record, Alert | None]]]]:
+    """Give of each key that should end with something its partition, that, and all that was said under it."""
+    for key, word in wanted.items():
+        if word is not None:
+            yield key[0], word, [(record, _body(record)) for record in said.get(key, ())]
 
 
 def _unexplained(said: Mapping[_Key, Sequence[Record]], wanted: LastWords) -> Iterator[tuple[Record, Alert]]:
@@ -96,7 +99,3 @@ def _body(record: Record) -> Alert | None:
 
 def _said(body: Alert | None) -> str:
     return "a deletion" if body is None else f"{body['kind']} {body['transition']} #{body['sequence']}"
-
-
-def _place(record: Record) -> str:
-    return f"{record.topic.rpartition('.v')[0] or record.topic}[{record.partition}]@{record.offset}"
